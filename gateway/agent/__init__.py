@@ -1,0 +1,1 @@
+"""The daemon's I/O: buses, spool, uplink."""

@@ -1,0 +1,1 @@
+"""The ingest server's I/O: links, store, metrics."""

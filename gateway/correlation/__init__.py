@@ -1,0 +1,1 @@
+"""Disconnects to incidents. Pure."""

@@ -1,0 +1,1 @@
+"""Raw host evidence to supply, radio, reboot class. Pure."""

@@ -1,0 +1,1 @@
+"""Modbus RTU frames and registers: what bytes mean. Pure."""

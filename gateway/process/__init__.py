@@ -1,0 +1,1 @@
+"""I/O that both daemons share: files, clock, signals, notify, TLS, logs."""

@@ -1,0 +1,1 @@
+"""Plain serial line formats: what bytes mean. Pure."""

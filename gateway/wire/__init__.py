@@ -1,0 +1,1 @@
+"""The agent-centre protocol, sans-I/O. Pure."""
