@@ -53,6 +53,8 @@ class Cause(IntEnum):
     """A serial line that does not fit its format."""
     STALE = 12
     """Nothing new for longer than the source is allowed to be silent."""
+    UNKNOWN = 255
+    """A cause that a newer agent sent and this version does not know."""
 
     @property
     def quality(self) -> Quality:

@@ -70,6 +70,25 @@ class ClockSource(IntEnum):
     PTP = 3
 
 
+class GapReason(IntEnum):
+    """Why records are gone. 1–4 are the agent's, 16 and 17 the centre's own (never sent)."""
+
+    QUOTA = 1
+    """The spool was full and the oldest were dropped."""
+    DAMAGED = 2
+    """The disk gave back something else than was written."""
+    WRITE_FAILED = 3
+    """The disk refused, and memory ran out."""
+    NEWEST_REFUSED = 4
+    """The spool was full and the newest were dropped."""
+    DEAD_LETTER = 5
+    """The centre refused them `POISON_LIMIT` times; the gateway keeps them aside."""
+    NOT_RECEIVED = 16
+    """The epoch is over and neither side has these seqs."""
+    CUT_OFF = 17
+    """The epoch ended without END: what came after its last known seq is unknown."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClockReading:
     """One instant on both clocks. `error_us` is the estimated error of the wall clock, -1
@@ -79,6 +98,22 @@ class ClockReading:
     wall_ns: int
     source: ClockSource
     error_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Records the agent itself lost: seqs `first` to `last` of `epoch`.
+
+    `reason` is a `GapReason`; the times (ns of CLOCK_BOOTTIME) are 0 when unknown, `readings` -1.
+    """
+
+    epoch: int
+    first: int
+    last: int
+    reason: int
+    from_ns: int
+    to_ns: int
+    readings: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +157,8 @@ class Hello:
     backlog: Backlog
     ended: tuple[tuple[str, Scalar], ...] = ()
     facts: tuple[tuple[str, Scalar], ...] = ()
+    complete: bool = True
+    """``False``: the agent holds more epochs than `epochs` has room for."""
 
 
 @dataclass(frozen=True, slots=True)

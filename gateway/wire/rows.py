@@ -1,0 +1,368 @@
+"""Schemas and the payloads of records, as values and as bytes.
+
+Owns the encodings of `docs/protocol.md` §Schemas and §Records: a schema is announced once and known
+by its digest, a ROWS payload then holds nothing but native MessagePack values. Never keeps state
+except `RowsBatch`, which gathers rows into one payload.
+
+Points of type ``f32`` are packed as float32, ``f64`` as float64. A packer of the msgpack library
+packs every float alike, so a block that mixes both is spliced from runs of each.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from itertools import groupby
+from typing import cast
+
+import msgpack
+
+from gateway.errors import RemoteProtocolError
+from gateway.event import Event, Scalar
+from gateway.reading import TICK_NS, Cause, Row, Schema, SchemaBlock, SchemaPoint, Value
+from gateway.wire import strict
+from gateway.wire.limits import (
+    DIGEST_SIZE,
+    MAX_ARRAY,
+    MAX_BLOCKS,
+    MAX_EPOCH,
+    MAX_NAME,
+    MAX_POINTS,
+    MAX_SCHEMA_BODY,
+    MAX_SEQ,
+    MAX_SID,
+    MAX_STRING_VALUE,
+    MAX_UNIT,
+)
+from gateway.wire.message import ClockReading, ClockSource, Gap
+from gateway.wire.record import MAX_PAYLOAD
+
+TYPES = ("f32", "f64", "i64", "bool", "str")
+"""What a point's values are packed as."""
+_ACCEPTED: dict[str, frozenset[type]] = {
+    "f32": frozenset((float, int, type(None))),
+    "f64": frozenset((float, int, type(None))),
+    "i64": frozenset((int, type(None))),
+    "bool": frozenset((bool, type(None))),
+    "str": frozenset((str, type(None))),
+}
+_KNOWN_CAUSES = {int(cause): cause for cause in Cause}
+_MIN_TICKS, _MAX_TICKS = -(1 << 62), 1 << 62
+_ROW_OVERHEAD = 20
+"""Upper bound of a row's bytes besides its values: header, block, dt, list header, causes."""
+
+
+def _single(value: object) -> bytes:
+    packed: bytes = msgpack.packb(value, use_single_float=True)
+    return packed
+
+
+def _double(value: object) -> bytes:
+    packed: bytes = msgpack.packb(value)
+    return packed
+
+
+# --- schemas ------------------------------------------------------------------------------------
+
+
+def encode_schema(schema: Schema) -> bytes:
+    """Return the bytes of a schema: ``[[source, period_s, [[name, unit, type]...]]...]``.
+
+    Raises: ValueError when it breaks a limit (too many points for one schema: use one per bus).
+    """
+    data = _double(
+        [
+            [b.source, float(b.period_s), [[p.name, p.unit, p.type] for p in b.points]]
+            for b in schema.blocks
+        ]
+    )
+    try:
+        decode_schema(data)
+    except RemoteProtocolError as error:
+        raise ValueError(f"schema cannot be announced: {error}") from error
+    return data
+
+
+def decode_schema(data: bytes) -> Schema:
+    """Read a schema. Raises: RemoteProtocolError."""
+    if len(data) > MAX_SCHEMA_BODY:
+        raise RemoteProtocolError(
+            f"schema of {len(data)} bytes, limit {MAX_SCHEMA_BODY}", strict.TOO_BIG
+        )
+    blocks = strict.array(strict.unpack(data, "schema"), "schema", 0, MAX_BLOCKS)
+    return Schema(tuple(_decode_block(block) for block in blocks))
+
+
+def _decode_block(value: object) -> SchemaBlock:
+    block = strict.array(value, "schema block", 3, MAX_ARRAY)
+    points = strict.array(block[2], "schema points", 1, MAX_POINTS)
+    return SchemaBlock(
+        strict.text(block[0], "schema source", MAX_NAME),
+        strict.number(block[1], "schema period_s", 1e9),
+        tuple(_decode_point(point) for point in points),
+    )
+
+
+def _decode_point(value: object) -> SchemaPoint:
+    point = strict.array(value, "schema point", 3, MAX_ARRAY)
+    kind = strict.text(point[2], "point type", 8)
+    if kind not in TYPES:
+        raise RemoteProtocolError(f"point type {kind!r}: none of {' '.join(TYPES)}", 1007)
+    return SchemaPoint(
+        strict.text(point[0], "point name", MAX_NAME),
+        strict.text(point[1], "point unit", MAX_UNIT),
+        kind,
+    )
+
+
+def schema_digest(data: bytes) -> bytes:
+    """Return what a schema is known by: the first 8 bytes of SHA-256 over its encoding."""
+    return sha256(data).digest()[:DIGEST_SIZE]
+
+
+# --- ROWS ---------------------------------------------------------------------------------------
+
+
+class RowsPacker:
+    """Packs rows of one (sid, schema) into ROWS payloads. Not for two threads at once."""
+
+    __slots__ = ("_double", "_plans", "_single", "_spliced", "sid")
+
+    def __init__(self, sid: int, schema: Schema) -> None:
+        self.sid = sid
+        self._single = msgpack.Packer(use_single_float=True)
+        self._double = msgpack.Packer()
+        self._plans = tuple(_runs(block) for block in schema.blocks)
+        self._spliced = any(width == "f64" for plan in self._plans for width, _, _ in plan)
+
+    def pack(self, rows: Sequence[Row]) -> bytes:
+        """Return the payload ``[sid, t0, [[block, dt, [values], causes?]...]]``."""
+        t0 = rows[0].source_time_ns // TICK_NS
+        if self._spliced:
+            return self._splice(rows, t0)
+        packed: bytes = self._single.pack([self.sid, t0, [_packed_row(row, t0) for row in rows]])
+        return packed
+
+    def _splice(self, rows: Sequence[Row], t0: int) -> bytes:
+        single, double = self._single.pack, self._double.pack
+        parts = [b"\x93", single(self.sid), single(t0), _array_header(len(rows))]
+        for row in rows:
+            parts.append(b"\x93" if row.causes is None else b"\x94")
+            parts.append(single(row.block))
+            parts.append(single(row.source_time_ns // TICK_NS - t0))
+            parts.append(_array_header(len(row.values)))
+            for width, start, stop in self._plans[row.block]:
+                pack = double if width == "f64" else single
+                parts.extend(map(pack, row.values[start:stop]))
+            if row.causes is not None:
+                parts.append(single(_packed_causes(row.causes)))
+        return b"".join(parts)
+
+
+def _runs(block: SchemaBlock) -> tuple[tuple[str, int, int], ...]:
+    """Return (width, start, stop) of the runs of points that one packer can pack."""
+    runs = []
+    start = 0
+    for width, group in groupby("f64" if p.type == "f64" else "other" for p in block.points):
+        stop = start + len(list(group))
+        runs.append((width, start, stop))
+        start = stop
+    return tuple(runs)
+
+
+def _packed_row(row: Row, t0: int) -> tuple[object, ...]:
+    dt = row.source_time_ns // TICK_NS - t0
+    if row.causes is None:
+        return (row.block, dt, row.values)
+    return (row.block, dt, row.values, _packed_causes(row.causes))
+
+
+def _packed_causes(causes: tuple[Cause, ...]) -> int | list[int]:
+    first = causes[0]
+    if all(cause is first for cause in causes):
+        return int(first)
+    return [int(cause) for cause in causes]
+
+
+def _array_header(length: int) -> bytes:
+    if length < 16:
+        return bytes((0x90 | length,))
+    return b"\xdc" + length.to_bytes(2, "big")
+
+
+def pack_rows(sid: int, rows: Sequence[Row], schema: Schema) -> bytes:
+    """Pack rows once; `RowsPacker` is the form for many."""
+    return RowsPacker(sid, schema).pack(rows)
+
+
+class RowsBatch:
+    """Gathers rows of one (sid, schema) until the driver takes them or a payload is full.
+
+    The driver calls `take` `uplink.batch_s` after the first `add` (at once when that is 0).
+    """
+
+    __slots__ = ("_packer", "_rows", "_size", "readings")
+
+    def __init__(self, sid: int, schema: Schema) -> None:
+        self._packer = RowsPacker(sid, schema)
+        self._rows: list[Row] = []
+        self._size = 0
+        self.readings = 0
+        """Readings gathered and not taken."""
+
+    def add(self, rows: Iterable[Row]) -> list[tuple[int, bytes]]:
+        """Gather rows; return (readings, payload) of every payload that became full."""
+        full = []
+        for row in rows:
+            size = _ROW_OVERHEAD + sum(
+                9 if type(v) is not str else 5 + 4 * len(v) for v in row.values
+            )
+            if row.causes is not None:
+                size += len(row.causes) + 3
+            if self._rows and (
+                self._size + size > MAX_PAYLOAD - 32 or len(self._rows) >= MAX_ARRAY
+            ):
+                full.extend(self.take())
+            self._rows.append(row)
+            self._size += size
+            self.readings += len(row.values)
+        return full
+
+    def take(self) -> list[tuple[int, bytes]]:
+        """Return what was gathered as at most one (readings, payload) and start anew."""
+        if not self._rows:
+            return []
+        result = [(self.readings, self._packer.pack(self._rows))]
+        self._rows = []
+        self._size = self.readings = 0
+        return result
+
+
+def payload_sid(payload: bytes | memoryview) -> int | None:
+    """Return the sid of a ROWS payload without decoding it; ``None`` if it has none."""
+    if len(payload) < 2 or payload[0] & 0xF0 != 0x90 or payload[0] < 0x93:
+        return None
+    head = payload[1]
+    if head < 0x80:
+        return head
+    if head == 0xCC and len(payload) > 2:
+        return payload[2]
+    if head == 0xCD and len(payload) > 3:
+        return payload[2] << 8 | payload[3]
+    return None
+
+
+def unpack_rows(payload: bytes | memoryview, schema: Schema) -> list[Row]:
+    """Read a ROWS payload strictly. Raises: RemoteProtocolError."""
+    head = strict.unpack(payload, "ROWS")
+    strict.array(head, "ROWS", 3, MAX_ARRAY)
+    strict.integer(head[0], "sid", 0, MAX_SID)
+    t0 = strict.integer(head[1], "t0", _MIN_TICKS, _MAX_TICKS)
+    rows = strict.array(head[2], "rows", 1, MAX_ARRAY)
+    return [_unpack_row(strict.array(row, "row", 3, MAX_ARRAY), t0, schema) for row in rows]
+
+
+def _unpack_row(row: list[object], t0: int, schema: Schema) -> Row:
+    index = strict.integer(row[0], "block", 0, len(schema.blocks) - 1)
+    points = schema.blocks[index].points
+    dt = strict.integer(row[1], "dt", _MIN_TICKS, _MAX_TICKS)
+    values = strict.array(row[2], "values", len(points), len(points))
+    for value, point in zip(values, points, strict=True):
+        if type(value) not in _ACCEPTED[point.type]:
+            raise RemoteProtocolError(
+                f"{point.name}: {type(value).__name__} for a point of type {point.type}", 1007
+            )
+        if type(value) is str:
+            strict.text(value, point.name, MAX_STRING_VALUE)
+    causes = _unpack_causes(row[3], len(points)) if len(row) > 3 else None
+    if causes is None and None in values:
+        raise RemoteProtocolError(f"block {index}: nil without a cause", 1007)
+    return Row(index, (t0 + dt) * TICK_NS, cast(tuple[Value, ...], tuple(values)), causes)
+
+
+def _unpack_causes(value: object, count: int) -> tuple[Cause, ...] | None:
+    if value is None:
+        return None
+    if type(value) is int:
+        return (_cause(value),) * count
+    return tuple(_cause(item) for item in strict.array(value, "causes", count, count))
+
+
+def _cause(value: object) -> Cause:
+    number = strict.integer(value, "cause", 0, 255)
+    return _KNOWN_CAUSES.get(number, Cause.UNKNOWN)
+
+
+# --- the other payloads -------------------------------------------------------------------------
+
+
+def pack_event(event: Event) -> bytes:
+    """Return the payload ``[t, kind, {field: scalar}]``."""
+    return _double([event.source_time_ns // TICK_NS, str(event.kind), dict(event.fields)])
+
+
+def unpack_event(payload: bytes | memoryview) -> tuple[int, str, tuple[tuple[str, Scalar], ...]]:
+    """Return (source_time_ns, kind, fields); a kind this version does not know is kept.
+
+    Raises: RemoteProtocolError.
+    """
+    event = strict.array(strict.unpack(payload, "EVENT"), "EVENT", 3, MAX_ARRAY)
+    return (
+        strict.integer(event[0], "EVENT time", _MIN_TICKS, _MAX_TICKS) * TICK_NS,
+        strict.text(event[1], "EVENT kind", MAX_NAME),
+        strict.pairs(event[2], "EVENT fields"),
+    )
+
+
+def pack_gap(gap: Gap) -> bytes:
+    """Return the payload ``[epoch, from, to, reason, t_from, t_to, readings]``."""
+    return _double(
+        [
+            gap.epoch,
+            gap.first,
+            gap.last,
+            int(gap.reason),
+            gap.from_ns // TICK_NS,
+            gap.to_ns // TICK_NS,
+            gap.readings,
+        ]
+    )
+
+
+def unpack_gap(payload: bytes | memoryview) -> Gap:
+    """Read a GAP payload. Raises: RemoteProtocolError."""
+    gap = strict.array(strict.unpack(payload, "GAP"), "GAP", 7, MAX_ARRAY)
+    first = strict.integer(gap[1], "GAP from", 1)
+    return Gap(
+        strict.integer(gap[0], "GAP epoch", 0, MAX_EPOCH),
+        first,
+        strict.integer(gap[2], "GAP to", first, MAX_SEQ),
+        strict.integer(gap[3], "GAP reason", 0, 255),
+        strict.integer(gap[4], "GAP t_from", _MIN_TICKS, _MAX_TICKS) * TICK_NS,
+        strict.integer(gap[5], "GAP t_to", _MIN_TICKS, _MAX_TICKS) * TICK_NS,
+        strict.integer(gap[6], "GAP readings", -1),
+    )
+
+
+def pack_anchor(anchor: ClockReading) -> bytes:
+    """Return the payload ``[boottime_ns, wall_ns, source, error_us]``."""
+    return _double([anchor.boottime_ns, anchor.wall_ns, int(anchor.source), anchor.error_us])
+
+
+def unpack_anchor(payload: bytes | memoryview) -> ClockReading:
+    """Read an ANCHOR payload. Raises: RemoteProtocolError."""
+    return clock_reading(strict.unpack(payload, "ANCHOR"), "ANCHOR")
+
+
+def clock_reading(value: object, what: str) -> ClockReading:
+    """Check a clock reading as it stands in ANCHOR, `Hello` and `Heartbeat`."""
+    clock = strict.array(value, what, 4, MAX_ARRAY)
+    return ClockReading(
+        strict.integer(clock[0], f"{what} boottime_ns", 0),
+        strict.integer(clock[1], f"{what} wall_ns", 0),
+        ClockSource(strict.integer(clock[2], f"{what} source", 0, max(ClockSource))),
+        strict.integer(clock[3], f"{what} error_us", -1),
+    )
+
+
+def pack_end() -> bytes:
+    """Return the payload of END: an empty array."""
+    return b"\x90"
