@@ -1,34 +1,58 @@
-# The two commands a newcomer needs: make demo, make test. `make check` takes seconds.
+# The two commands a newcomer needs: make demo, make test. `make help` lists all.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# Two stamps: the demo needs no test tools, so a newcomer's first minute is shorter.
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench hil soak clean
+.PHONY: help demo test check format bench hil soak clean
 
-$(STAMP): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	touch $@
+help:
+	@echo "make demo    a virtual RS-485 bus, an agent and a centre, live in the terminal"
+	@echo "make test    the whole test suite"
+	@echo "make check   format, lint, types, floors, docs: seconds"
+	@echo "make bench   measure against the physical limits and against other libraries"
+	@echo "make soak    the long forms of the loss, power-cut and fault tests: hours"
+	@echo "make hil     the hardware-in-the-loop bench (comes with a later issue)"
+	@echo "make format  rewrite the code as make check wants it"
+	@echo "make clean   remove the virtualenv and build products"
+	@echo "Another Python: make PYTHON=python3.13 VENV=.venv-313 test"
 
-demo: $(STAMP)
-	$(BIN)/gateway demo
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
 
-check: $(STAMP)
+$(RUN): pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[demo]'
+	@touch $@
+
+$(DEV): pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(RUN)
+
+demo: $(RUN)
+	@$(BIN)/gateway demo
+
+check: $(DEV)
 	$(BIN)/ruff format --check gateway tests
 	$(BIN)/ruff check gateway tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
-test: $(STAMP)
+format: $(DEV)
+	$(BIN)/ruff format gateway tests
+	$(BIN)/ruff check --fix gateway tests
+
+test: $(DEV)
 	$(BIN)/python -m pytest -q
 
-bench: $(STAMP)
+bench: $(DEV)
 	$(BIN)/python -m tests.bench
 
-soak: $(STAMP)
+soak: $(DEV)
 	$(BIN)/python -m tests.soak
 
 hil:
