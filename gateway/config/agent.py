@@ -1,13 +1,35 @@
 """Settings of the agent: what its one TOML file says, checked and complete.
 
-Owns the settings' types; parsing is below (`parse`). Every key, its unit, range and default stands
-in
-`config/README.md`.
+Owns the settings' types and their reading (`parse`); the buses are in `bus`. Every key, its unit,
+range and default stands in `config/README.md`. Never reads files: text in, settings out.
 """
 
+import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
 
-from gateway.modbus.point import PointSpec
+from gateway.config.bus import BusSettings, DeviceSettings, PointSettings, parse_buses
+from gateway.config.document import Document, Section
+from gateway.config.problems import Parsed, Problems, shown
+from gateway.config.profile import Profile
+
+__all__ = [
+    "AgentSettings",
+    "BusSettings",
+    "DeviceSettings",
+    "MetricsSettings",
+    "PointSettings",
+    "SpoolSettings",
+    "UplinkSettings",
+    "is_loopback",
+    "parse",
+]
+
+MIB = 1024 * 1024
+_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
+_ABSOLUTE = r"/.*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,54 +64,6 @@ class UplinkSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class PointSettings:
-    """A point to poll: what to read and how often."""
-
-    spec: PointSpec
-    poll_interval_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceSettings:
-    """`[[bus.device]]` with its profile applied.
-
-    `holes`: (table function code, first, last) address ranges that must never be read (marked by
-    the profile).
-    `max_registers`: longest read the device takes. `shape_step`: registers by which a read may be
-    lengthened so that two requests differ in shape (2 on word-aligned meters, 0 forbids it).
-    """
-
-    name: str
-    unit_id: int
-    points: tuple[PointSettings, ...]
-    profile: str | None = None
-    timeout_s: float | None = None
-    retries: int = 1
-    max_registers: int = 125
-    holes: tuple[tuple[int, int, int], ...] = ()
-    shape_step: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class BusSettings:
-    """`[[bus]]`: one RS-485 pair. `strict_end`: devices pause inside frames, take no credit for
-    early ends."""
-
-    name: str
-    port: str
-    baud: int = 19200
-    parity: str = "even"
-    stop_bits: int = 1
-    strict_end: bool = False
-    devices: tuple[DeviceSettings, ...] = ()
-
-    @property
-    def character_s(self) -> float:
-        """Seconds one character takes: start, 8 data, parity, stop bits."""
-        return (9 + (self.parity != "none") + self.stop_bits) / self.baud
-
-
-@dataclass(frozen=True, slots=True)
 class MetricsSettings:
     """`[metrics]`: the agent's loopback listener; `listen` empty turns it off."""
 
@@ -109,3 +83,171 @@ class AgentSettings:
     log_level: str = "info"
     revision: str = ""
     state_directory: str = field(default="/var/lib/gateway")
+
+
+def parse(text: str, name: str, profiles: Mapping[str, Profile | None]) -> Parsed[AgentSettings]:
+    """Read the agent's file. `name` is what messages call it; a profile that is ``None`` is there
+    but has problems of its own."""
+    problems = Problems()
+    root = Document.read(text, name, problems)
+    if problems.problems:
+        return problems.parsed(AgentSettings("", UplinkSettings("")))
+    gateway = root.section("gateway", required=True)
+    plain = AgentSettings("", UplinkSettings(""))
+    settings = AgentSettings(
+        gateway_id=gateway.text(
+            "id",
+            "",
+            required="gateway" in root,
+            pattern=_ID,
+            expected="a name of letters, digits, _ . - (at most 128), the one the centre knows",
+        ),
+        labels=_labels(gateway.section("labels")),
+        log_level=gateway.text(
+            "log_level", plain.log_level, choices=("debug", "info", "warning", "error")
+        ),
+        state_directory=gateway.text(
+            "state_directory",
+            plain.state_directory,
+            pattern=_ABSOLUTE,
+            expected="an absolute path",
+        ),
+        uplink=_uplink(root.section("uplink", required=True), "uplink" in root),
+        spool=_spool(root.section("spool")),
+        buses=parse_buses(root, profiles),
+        metrics=_metrics(root.section("metrics")),
+        revision=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12],
+    )
+    gateway.close()
+    root.close()
+    if "bus" not in root:
+        root.warning("", "there is no [[bus]]", "nothing is read until one is added")
+    return problems.parsed(settings)
+
+
+def _labels(section: Section) -> tuple[tuple[str, str], ...]:
+    labels = []
+    for key in section.values:
+        value = section.text(key, "", longest=128)
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", key):
+            section.problem(key, "not a label", "lower-case letters, digits and _ (at most 32)")
+        labels.append((key, value))
+    if len(labels) > 16:
+        section.problem("", f"found {len(labels)} labels", "give at most 16")
+    return tuple(labels)
+
+
+def _uplink(section: Section, present: bool) -> UplinkSettings:
+    plain = UplinkSettings("")
+
+    def path(key: str) -> str | None:
+        return section.text(key, None, pattern=r".+", expected="the path of a file")
+
+    def seconds(key: str, default: float, low: float, high: float) -> float:
+        return section.number(key, default, low=low, high=high, unit="seconds")
+
+    uplink = UplinkSettings(
+        url=_url(section, present),
+        token_file=path("token_file"),
+        ca_file=path("ca_file"),
+        certificate_file=path("certificate_file"),
+        key_file=path("key_file"),
+        proxy=section.text(
+            "proxy",
+            None,
+            pattern=r"https?://[^\s/]+/?",
+            expected='"http://host:port" of an HTTP proxy',
+            secret=True,
+        ),
+        batch_s=seconds("batch_s", plain.batch_s, 0.0, 60.0),
+        compression=section.text("compression", plain.compression, choices=("none", "deflate")),
+        heartbeat_s=seconds("heartbeat_s", plain.heartbeat_s, 1.0, 3600.0),
+        heartbeat_timeout_s=seconds("heartbeat_timeout_s", plain.heartbeat_timeout_s, 1.0, 300.0),
+        connect_timeout_s=seconds("connect_timeout_s", plain.connect_timeout_s, 1.0, 300.0),
+        backoff_initial_s=seconds("backoff_initial_s", plain.backoff_initial_s, 0.05, 3600.0),
+        backoff_max_s=seconds("backoff_max_s", plain.backoff_max_s, 0.05, 86400.0),
+    )
+    section.close()
+    if (uplink.certificate_file is None) != (uplink.key_file is None):
+        given = "key_file" if uplink.certificate_file is None else "certificate_file"
+        section.problem(given, "given alone", "a client certificate needs both files")
+    if uplink.backoff_max_s < uplink.backoff_initial_s:
+        found = f"found {uplink.backoff_max_s:g}"
+        cure = f"at least backoff_initial_s ({uplink.backoff_initial_s:g})"
+        section.problem("backoff_max_s", found, cure)
+    return uplink
+
+
+def _url(section: Section, present: bool) -> str:
+    url = section.text(
+        "url", "", required=present, expected='"wss://centre.example.net/gateway"', longest=2048
+    )
+    if not url:
+        return url
+    parts = _split(url)
+    if parts is None or not parts.hostname or parts.scheme not in ("ws", "wss"):
+        section.problem("url", f"found {shown(url)}", 'give "wss://host/path" (or wss://host:port)')
+    elif parts.username or parts.password:
+        section.problem("url", "it holds a user or password", "put the token into token_file")
+    elif parts.query or parts.fragment:
+        section.problem("url", f"found {shown(url)}", "leave out what follows ? or #")
+    elif parts.scheme == "ws" and not is_loopback(parts.hostname):
+        cure = "use wss://: without TLS only this machine itself (localhost) can be reached"
+        section.problem("url", f"found {shown(url)}", cure)
+    return url
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL, or ``None`` if it is not one (a port that is no number)."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host name or address literal is this machine itself."""
+    return host == "localhost" or host == "::1" or bool(re.fullmatch(r"127(\.[0-9]{1,3}){3}", host))
+
+
+def _spool(section: Section) -> SpoolSettings:
+    plain = SpoolSettings()
+    spool = SpoolSettings(
+        directory=section.text(
+            "directory", plain.directory, pattern=_ABSOLUTE, expected="an absolute path"
+        ),
+        max_bytes=section.integer("max_bytes", plain.max_bytes, low=0, high=2**44, unit="bytes"),
+        keep_free_bytes=section.integer(
+            "keep_free_bytes", plain.keep_free_bytes, low=0, high=2**44, unit="bytes"
+        ),
+        segment_bytes=section.integer(
+            "segment_bytes", plain.segment_bytes, low=64 * 1024, high=64 * MIB, unit="bytes"
+        ),
+        commit_s=section.number("commit_s", plain.commit_s, low=0.05, high=60.0, unit="seconds"),
+        policy=section.text("policy", plain.policy, choices=("drop_oldest", "drop_newest")),
+    )
+    section.close()
+    if 0 < spool.max_bytes < 4 * spool.segment_bytes:
+        cure = f"0 (by the free space) or at least 4 segments ({4 * spool.segment_bytes} bytes)"
+        section.problem("max_bytes", f"found {spool.max_bytes}", cure)
+    return spool
+
+
+def _metrics(section: Section) -> MetricsSettings:
+    expected = '"127.0.0.1:9464" (address:port), or "" for no listener'
+    listen = section.text(
+        "listen",
+        MetricsSettings().listen,
+        pattern=r"|(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}",
+        expected=expected,
+    )
+    section.close()
+    host, _, port = listen.rpartition(":")
+    if listen and int(port) > 65535:
+        section.problem("listen", f"found {shown(listen)}", f"give {expected}")
+    elif listen and not is_loopback(host.strip("[]")):
+        found = f"{listen} is open to the network"
+        section.warning("listen", found, "use 127.0.0.1 unless a scraper must come from outside")
+    return MetricsSettings(listen)
