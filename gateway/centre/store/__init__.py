@@ -1,0 +1,1 @@
+"""The centre's store: SQLite, one writer thread, commit before ack."""

@@ -1,0 +1,298 @@
+"""Records into tables: dedupe, ledger, strips, events, gaps, anchors, in the open transaction.
+
+Owns what each kind of record becomes. Never begins or commits a transaction (`writer`) and never
+refuses a record: what it does not understand is stored as it came.
+"""
+
+import json
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import msgpack
+
+from gateway.centre.store.have import Have, runs
+from gateway.centre.store.jobs import Ingest
+from gateway.centre.store.strips import Regrouper, Strip
+from gateway.errors import RemoteProtocolError
+from gateway.reading import TICK_NS
+from gateway.wire import rows
+from gateway.wire.message import Gap, GapReason, Interval
+from gateway.wire.record import Record, RecordKind
+
+CACHED_EPOCHS = 50_000
+"""Epochs whose ledger is kept in memory (about 1 KiB each)."""
+
+
+OPEN, OVER, WAITING = 0, 1, 2
+"""`epoch.over`: the gateway's current epoch; nothing more is expected; the agent still has some."""
+
+
+def signed(epoch: int) -> int:
+    """Return a u64 as SQLite keeps it."""
+    return epoch - (1 << 64) if epoch >= 1 << 63 else epoch
+
+
+def unsigned(epoch: int) -> int:
+    """Return what `signed` was given."""
+    return epoch & (1 << 64) - 1
+
+
+class EpochLedger:
+    """What the writer remembers of an epoch."""
+
+    __slots__ = ("boot", "ended", "gateway", "have", "over", "pk", "promised", "sids", "streams")
+
+    def __init__(self, pk: int, gateway: int, boot: int | None) -> None:
+        self.pk = pk
+        self.gateway = gateway
+        self.boot = boot
+        self.ended = False
+        self.over = OPEN
+        self.promised: list[Interval] = []
+        self.have = Have()
+        self.sids: dict[int, int] = {}
+        self.streams: dict[tuple[int, int], list[int]] = {}
+
+
+class Intake:
+    """Stores records. One per writer thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._epochs: OrderedDict[tuple[int, int], EpochLedger] = OrderedDict()
+        self._of_gateway: dict[int, set[int]] = {}
+        self._touched: dict[tuple[int, int], EpochLedger] = {}
+        self._strips: list[tuple[int, int, int, int, int, bytes]] = []
+        self._regrouper = Regrouper()
+
+    # Epochs
+
+    def epoch(self, gateway: int, epoch: int, received_ns: int) -> EpochLedger:
+        """Return an epoch's ledger, from memory, the tables, or new."""
+        key = (gateway, epoch)
+        found = self._epochs.get(key)
+        if found is not None:
+            self._epochs.move_to_end(key)
+            return found
+        ledger = self._load(gateway, epoch) or self._create(gateway, epoch, received_ns)
+        self._epochs[key] = ledger
+        self._of_gateway.setdefault(gateway, set()).add(epoch)
+        if len(self._epochs) > CACHED_EPOCHS:
+            old = next(iter(self._epochs))
+            if old not in self._touched:  # else it is not in the tables yet
+                del self._epochs[old]
+                self._of_gateway[old[0]].discard(old[1])
+        return ledger
+
+    def _create(self, gateway: int, epoch: int, received_ns: int) -> EpochLedger:
+        pk = self._db.execute(
+            "INSERT INTO epoch (gateway, epoch, first_ns) VALUES (?, ?, ?)",
+            (gateway, signed(epoch), received_ns),
+        ).lastrowid
+        assert pk is not None
+        return EpochLedger(pk, gateway, None)
+
+    def _load(self, gateway: int, epoch: int) -> EpochLedger | None:
+        row = self._db.execute(
+            "SELECT id, boot, end_seq, over, promised FROM epoch WHERE gateway = ? AND epoch = ?",
+            (gateway, signed(epoch)),
+        ).fetchone()
+        if row is None:
+            return None
+        ledger = EpochLedger(row[0], gateway, row[1])
+        ledger.ended, ledger.over = row[2] is not None, row[3]
+        if row[4] is not None:
+            ledger.promised = [(a, b) for a, b in msgpack.unpackb(row[4])]
+        select = self._db.execute
+        ledger.have = Have(select("SELECT first, last FROM ledger WHERE epoch = ?", (row[0],)))
+        ledger.sids = dict(select("SELECT sid, schema FROM binding WHERE epoch = ?", (row[0],)))
+        for pk, schema, block, span in select(
+            "SELECT id, schema, block, span FROM stream WHERE epoch = ?", (row[0],)
+        ):
+            ledger.streams[schema, block] = [pk, span]
+        return ledger
+
+    def forget_gateway(self, gateway: int) -> None:
+        """Read a gateway's ledgers from the tables again: another process may have written."""
+        self.write()
+        for epoch in self._of_gateway.pop(gateway, ()):
+            self._epochs.pop((gateway, epoch), None)
+
+    def forget(self) -> None:
+        """Drop what is remembered: the tables are right, memory may not be."""
+        self._epochs.clear()
+        self._of_gateway.clear()
+        self._touched.clear()
+        self._strips.clear()
+        self._regrouper = Regrouper()
+
+    def bind(self, ledger: EpochLedger, sid: int, digest: bytes, body: bytes) -> None:
+        """Note that (epoch, sid) means a schema."""
+        execute = self._db.execute
+        row = execute("SELECT id FROM schema WHERE digest = ?", (digest,)).fetchone()
+        if row is None:
+            pk = execute(
+                "INSERT INTO schema (digest, body) VALUES (?, ?)", (digest, body)
+            ).lastrowid
+            assert pk is not None
+        else:
+            pk = row[0]
+        if ledger.sids.get(sid) != pk:
+            execute("INSERT OR REPLACE INTO binding VALUES (?, ?, ?)", (ledger.pk, sid, pk))
+            ledger.sids[sid] = pk
+
+    # Records
+
+    def ingest(self, job: Ingest) -> None:
+        """Store what is new of a job and fill in its answer."""
+        ledger = self.epoch(job.gateway, job.epoch, job.received_ns)
+        self._touched[job.gateway, job.epoch] = ledger
+        have = ledger.have
+        records = job.records
+        seqs = [record.seq for record in records]
+        intervals = runs(seqs)
+        fresh: Sequence[Record] = records
+        if len(intervals) > 1 or intervals[0][0] <= have.top or len(seqs) != _count(intervals):
+            fresh = list({r.seq: r for r in reversed(records) if r.seq not in have}.values())
+            fresh.reverse()
+        regrouper = self._regrouper
+        regrouper.newest = -1
+        for record in fresh:
+            job.readings += record.readings
+            if record.kind != RecordKind.ROWS or not regrouper.add(record):
+                self._one(ledger, record, job)
+        for strip in regrouper.strips():
+            self._strip(ledger, strip, job.received_ns)
+        for first, last in intervals:
+            have.add(first, last)
+        job.stored = len(fresh)
+        job.newest = regrouper.newest
+        job.intervals = tuple(intervals)
+
+    def _strip(self, ledger: EpochLedger, strip: Strip, received_ns: int) -> None:
+        schema = ledger.sids.get(strip.sid)
+        if schema is None:
+            payload = msgpack.packb([strip.sid, strip.block, strip.t, strip.body])
+            self._other(ledger, strip.seq, RecordKind.ROWS, payload, received_ns)
+            return
+        stream = ledger.streams.get((schema, strip.block))
+        if stream is None:
+            pk = self._db.execute(
+                "INSERT INTO stream (epoch, schema, block) VALUES (?, ?, ?)",
+                (ledger.pk, schema, strip.block),
+            ).lastrowid
+            assert pk is not None
+            stream = ledger.streams[schema, strip.block] = [pk, 0]
+        if strip.span > stream[1]:
+            # Rounded up, so that a stream's span is written a few times in its life.
+            stream[1] = 1 << strip.span.bit_length()
+            self._db.execute("UPDATE stream SET span = ? WHERE id = ?", (stream[1], stream[0]))
+        self._strips.append((stream[0], strip.t, strip.seq, strip.span, strip.rows, strip.body))
+
+    def _one(self, ledger: EpochLedger, record: Record, job: Ingest) -> None:
+        """Store a record that is not rows (or pretends to be)."""
+        payload = bytes(record.payload)
+        try:
+            if record.kind == RecordKind.EVENT:
+                self._event(ledger, record.seq, payload, job)
+            elif record.kind == RecordKind.GAP:
+                self._gap(ledger, payload, job)
+            elif record.kind == RecordKind.ANCHOR:
+                self._anchor(ledger, payload)
+            elif record.kind == RecordKind.END:
+                ledger.ended = True
+                self._db.execute(
+                    "UPDATE epoch SET end_seq = ? WHERE id = ?", (record.seq, ledger.pk)
+                )
+            else:
+                self._other(ledger, record.seq, record.kind, payload, job.received_ns)
+        except RemoteProtocolError:
+            self._other(ledger, record.seq, record.kind, payload, job.received_ns)
+
+    def _event(self, ledger: EpochLedger, seq: int, payload: bytes, job: Ingest) -> None:
+        source_ns, kind, fields = rows.unpack_event(payload)
+        self._db.execute(
+            "INSERT INTO event (gateway, epoch, seq, t, received_ns, kind, fields)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                ledger.gateway,
+                ledger.pk,
+                seq,
+                source_ns // TICK_NS,
+                job.received_ns,
+                kind,
+                json.dumps(dict(fields)),
+            ),
+        )
+
+    def _gap(self, ledger: EpochLedger, payload: bytes, job: Ingest) -> None:
+        gap = rows.unpack_gap(payload)
+        lost = self.epoch(ledger.gateway, gap.epoch, job.received_ns)
+        self._touched[ledger.gateway, gap.epoch] = lost
+        lost.have.add(gap.first, gap.last)
+        self._db.execute(
+            "INSERT INTO gap (gateway, epoch, first, last, reason, t_from, t_to, readings,"
+            " received_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (lost.gateway, lost.pk, gap.first, gap.last, gap.reason, *_ticks(gap), gap.readings)
+            + (job.received_ns,),
+        )
+        job.lost.append((gap_name(gap.reason), gap.last - gap.first + 1))
+
+    def _anchor(self, ledger: EpochLedger, payload: bytes) -> None:
+        clock = rows.unpack_anchor(payload)
+        if ledger.boot is not None:
+            self._db.execute(
+                "INSERT OR IGNORE INTO anchor VALUES (?, ?, ?, ?, ?)",
+                (ledger.boot, clock.boottime_ns, clock.wall_ns, int(clock.source), clock.error_us),
+            )
+
+    def _other(
+        self, ledger: EpochLedger, seq: int, kind: int, payload: bytes, received_ns: int
+    ) -> None:
+        self._db.execute(
+            "INSERT INTO other (epoch, seq, kind, received_ns, payload) VALUES (?, ?, ?, ?, ?)",
+            (ledger.pk, seq, int(kind), received_ns, payload),
+        )
+
+    # Before COMMIT
+
+    def write(self) -> list[EpochLedger]:
+        """Write what was gathered; return the epochs that changed."""
+        if self._strips:
+            # The key is unique: a record gives each stream one strip at most, once.
+            self._db.executemany("INSERT INTO strip VALUES (?, ?, ?, ?, ?, ?)", self._strips)
+            self._strips.clear()
+        touched = list(self._touched.values())
+        self._touched.clear()
+        for ledger in touched:
+            written, gone = ledger.have.take_changes()
+            if gone:
+                self._db.executemany(
+                    "DELETE FROM ledger WHERE epoch = ? AND first = ?",
+                    [(ledger.pk, first) for first in gone],
+                )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?)",
+                [(ledger.pk, first, last) for first, last in written],
+            )
+        return touched
+
+
+def _count(intervals: Sequence[Interval]) -> int:
+    return sum(last - first + 1 for first, last in intervals)
+
+
+def _ticks(gap: Gap) -> tuple[int | None, int | None]:
+    return (
+        gap.from_ns // TICK_NS if gap.from_ns else None,
+        gap.to_ns // TICK_NS if gap.to_ns else None,
+    )
+
+
+def gap_name(reason: int) -> str:
+    """Return a reason as a label: a closed set, whatever a stranger sends."""
+    try:
+        return GapReason(reason).name.lower()
+    except ValueError:
+        return "other"

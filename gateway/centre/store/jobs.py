@@ -1,0 +1,135 @@
+"""What the loop asks of the writer thread, and what comes back.
+
+Owns the job types only. A job is made by the loop, filled in by the writer, and given back to the
+loop after the COMMIT that holds it; nobody else touches it in between.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.event import Scalar
+from gateway.wire.message import EpochHave, Hello, Interval, Lane
+from gateway.wire.record import Record
+
+Pairs = tuple[tuple[str, Scalar], ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """`done` runs on the loop after COMMIT. `failed`: the job itself cannot be stored (not: the
+    disk is full, then it waits)."""
+
+    done: "Callable[[Job], None] | None" = None
+    failed: str = ""
+    size: int = 200
+    backlog: bool = False
+
+
+@dataclass(slots=True)
+class Greeting(Job):
+    """A gateway said `Hello`. The answer is in the fields below `alive_ns`."""
+
+    hello: Hello
+    session: int
+    remote: str
+    proxy: str
+    received_ns: int
+    gateway: int = 0
+    refused: bool = False
+    have: tuple[EpochHave, ...] = ()
+    schemas: tuple[bytes, ...] = ()
+    previous: Pairs = ()
+    gaps: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(slots=True)
+class Binding(Job):
+    """(epoch, sid) means this schema."""
+
+    gateway: int
+    epoch: int
+    sid: int
+    digest: bytes
+    body: bytes
+
+
+@dataclass(slots=True)
+class Ingest(Job):
+    """Records of one `Data`. `offset_ns`: wall minus boottime as the centre estimates it.
+
+    Answer: `intervals` are committed, duplicates included; `stored` counts the new records,
+    `latency_s` is negative when unknown; `replaced`: another process owns the gateway now.
+    """
+
+    gateway: int
+    session: int
+    epoch: int
+    lane: Lane
+    records: Sequence[Record]
+    offset_ns: int
+    received_ns: int
+    queued: float = 0.0
+    intervals: tuple[Interval, ...] = ()
+    stored: int = 0
+    readings: int = 0
+    newest: int = -1
+    latency_s: float = -1.0
+    replaced: bool = False
+    lost: list[tuple[str, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Farewell(Job):
+    """A session is over."""
+
+    session: int
+    closed_ns: int
+    side: str
+    cause: str
+    code: int
+    reason: str
+    evidence: dict[str, object]
+
+
+@dataclass(slots=True)
+class Progress(Job):
+    """A heartbeat: what the epoch has reached and how the clocks stand."""
+
+    gateway: int
+    epoch: int
+    next_seq: int
+    offset_ns: int
+
+
+@dataclass(slots=True)
+class Note(Job):
+    """An event of the centre itself. `gateway` is a name, ``""`` for the centre."""
+
+    gateway: str
+    kind: str
+    wall_ns: int
+    fields: Pairs
+
+
+@dataclass(slots=True)
+class Alive(Job):
+    """The node is alive: what a killed centre's sessions are closed with."""
+
+    wall_ns: int
+
+
+@dataclass(slots=True)
+class Purge(Job):
+    """One small step of retention. With `stream`: strips before tick `before`; else rows of
+    `table` received before `before` (ns). `deleted` is the answer."""
+
+    table: str
+    stream: int
+    before: int
+    limit: int
+    deleted: int = 0
+
+
+@dataclass(slots=True)
+class RestartLog(Job):
+    """Finish the checkpoint between two transactions, so that the log starts again."""
