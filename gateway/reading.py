@@ -84,8 +84,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class SchemaPoint:
-    """A point as announced to the centre. `type` is ``f32 f64 i64 bool str`` (how values are
-    packed)."""
+    """A point as announced to the centre. `type` says how values are packed: ``f32 f64 i64 bool
+    str``, or ``d1`` to ``d9`` for a scaled integer with that many decimal places."""
 
     name: str
     unit: str

@@ -3,14 +3,11 @@
 Owns the encodings of `docs/protocol.md` §Schemas and §Records: a schema is announced once and known
 by its digest, a ROWS payload then holds nothing but native MessagePack values. Never keeps state
 except `RowsBatch`, which gathers rows into one payload.
-
-Points of type ``f32`` are packed as float32, ``f64`` as float64. A packer of the msgpack library
-packs every float alike, so a block that mixes both is spliced from runs of each.
+How values are packed is in `packing`.
 """
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from itertools import groupby
 from typing import cast
 
 import msgpack
@@ -33,9 +30,10 @@ from gateway.wire.limits import (
     MAX_UNIT,
 )
 from gateway.wire.message import ClockReading, ClockSource, Gap
+from gateway.wire.packing import DECIMALS, RowsPacker
 from gateway.wire.record import MAX_PAYLOAD
 
-TYPES = ("f32", "f64", "i64", "bool", "str")
+TYPES = ("f32", "f64", "i64", "bool", "str", *DECIMALS)
 """What a point's values are packed as."""
 _ACCEPTED: dict[str, frozenset[type]] = {
     "f32": frozenset((float, int, type(None))),
@@ -43,16 +41,12 @@ _ACCEPTED: dict[str, frozenset[type]] = {
     "i64": frozenset((int, type(None))),
     "bool": frozenset((bool, type(None))),
     "str": frozenset((str, type(None))),
+    **dict.fromkeys(DECIMALS, frozenset((float, int, type(None)))),
 }
 _KNOWN_CAUSES = {int(cause): cause for cause in Cause}
 _MIN_TICKS, _MAX_TICKS = -(1 << 62), 1 << 62
 _ROW_OVERHEAD = 20
 """Upper bound of a row's bytes besides its values: header, block, dt, list header, causes."""
-
-
-def _single(value: object) -> bytes:
-    packed: bytes = msgpack.packb(value, use_single_float=True)
-    return packed
 
 
 def _double(value: object) -> bytes:
@@ -119,73 +113,6 @@ def schema_digest(data: bytes) -> bytes:
 
 
 # --- ROWS ---------------------------------------------------------------------------------------
-
-
-class RowsPacker:
-    """Packs rows of one (sid, schema) into ROWS payloads. Not for two threads at once."""
-
-    __slots__ = ("_double", "_plans", "_single", "_spliced", "sid")
-
-    def __init__(self, sid: int, schema: Schema) -> None:
-        self.sid = sid
-        self._single = msgpack.Packer(use_single_float=True)
-        self._double = msgpack.Packer()
-        self._plans = tuple(_runs(block) for block in schema.blocks)
-        self._spliced = any(width == "f64" for plan in self._plans for width, _, _ in plan)
-
-    def pack(self, rows: Sequence[Row]) -> bytes:
-        """Return the payload ``[sid, t0, [[block, dt, [values], causes?]...]]``."""
-        t0 = rows[0].source_time_ns // TICK_NS
-        if self._spliced:
-            return self._splice(rows, t0)
-        packed: bytes = self._single.pack([self.sid, t0, [_packed_row(row, t0) for row in rows]])
-        return packed
-
-    def _splice(self, rows: Sequence[Row], t0: int) -> bytes:
-        single, double = self._single.pack, self._double.pack
-        parts = [b"\x93", single(self.sid), single(t0), _array_header(len(rows))]
-        for row in rows:
-            parts.append(b"\x93" if row.causes is None else b"\x94")
-            parts.append(single(row.block))
-            parts.append(single(row.source_time_ns // TICK_NS - t0))
-            parts.append(_array_header(len(row.values)))
-            for width, start, stop in self._plans[row.block]:
-                pack = double if width == "f64" else single
-                parts.extend(map(pack, row.values[start:stop]))
-            if row.causes is not None:
-                parts.append(single(_packed_causes(row.causes)))
-        return b"".join(parts)
-
-
-def _runs(block: SchemaBlock) -> tuple[tuple[str, int, int], ...]:
-    """Return (width, start, stop) of the runs of points that one packer can pack."""
-    runs = []
-    start = 0
-    for width, group in groupby("f64" if p.type == "f64" else "other" for p in block.points):
-        stop = start + len(list(group))
-        runs.append((width, start, stop))
-        start = stop
-    return tuple(runs)
-
-
-def _packed_row(row: Row, t0: int) -> tuple[object, ...]:
-    dt = row.source_time_ns // TICK_NS - t0
-    if row.causes is None:
-        return (row.block, dt, row.values)
-    return (row.block, dt, row.values, _packed_causes(row.causes))
-
-
-def _packed_causes(causes: tuple[Cause, ...]) -> int | list[int]:
-    first = causes[0]
-    if all(cause is first for cause in causes):
-        return int(first)
-    return [int(cause) for cause in causes]
-
-
-def _array_header(length: int) -> bytes:
-    if length < 16:
-        return bytes((0x90 | length,))
-    return b"\xdc" + length.to_bytes(2, "big")
 
 
 def pack_rows(sid: int, rows: Sequence[Row], schema: Schema) -> bytes:
@@ -255,27 +182,34 @@ def unpack_rows(payload: bytes | memoryview, schema: Schema) -> list[Row]:
     head = strict.unpack(payload, "ROWS")
     strict.array(head, "ROWS", 3, MAX_ARRAY)
     strict.integer(head[0], "sid", 0, MAX_SID)
-    t0 = strict.integer(head[1], "t0", _MIN_TICKS, _MAX_TICKS)
-    rows = strict.array(head[2], "rows", 1, MAX_ARRAY)
-    return [_unpack_row(strict.array(row, "row", 3, MAX_ARRAY), t0, schema) for row in rows]
+    time = strict.integer(head[1], "t0", _MIN_TICKS, _MAX_TICKS)
+    rows = []
+    for item in strict.array(head[2], "rows", 1, MAX_ARRAY):
+        row = strict.array(item, "row", 3, MAX_ARRAY)
+        time = strict.integer(row[1], "dt", _MIN_TICKS, _MAX_TICKS) + time
+        index = strict.integer(row[0], "block", 0, len(schema.blocks) - 1)
+        rows.append(_unpack_row(row, index, time * TICK_NS, schema.blocks[index].points))
+    return rows
 
 
-def _unpack_row(row: list[object], t0: int, schema: Schema) -> Row:
-    index = strict.integer(row[0], "block", 0, len(schema.blocks) - 1)
-    points = schema.blocks[index].points
-    dt = strict.integer(row[1], "dt", _MIN_TICKS, _MAX_TICKS)
+def _unpack_row(
+    row: list[object], block: int, source_time_ns: int, points: tuple[SchemaPoint, ...]
+) -> Row:
     values = strict.array(row[2], "values", len(points), len(points))
-    for value, point in zip(values, points, strict=True):
-        if type(value) not in _ACCEPTED[point.type]:
+    for i, (value, point) in enumerate(zip(values, points, strict=True)):
+        kind = type(value)
+        if kind not in _ACCEPTED[point.type]:
             raise RemoteProtocolError(
-                f"{point.name}: {type(value).__name__} for a point of type {point.type}", 1007
+                f"{point.name}: {kind.__name__} for a point of type {point.type}", 1007
             )
-        if type(value) is str:
+        if kind is str:
             strict.text(value, point.name, MAX_STRING_VALUE)
+        elif kind is int and point.type in DECIMALS:
+            values[i] = cast(int, value) / DECIMALS[point.type]
     causes = _unpack_causes(row[3], len(points)) if len(row) > 3 else None
     if causes is None and None in values:
-        raise RemoteProtocolError(f"block {index}: nil without a cause", 1007)
-    return Row(index, (t0 + dt) * TICK_NS, cast(tuple[Value, ...], tuple(values)), causes)
+        raise RemoteProtocolError(f"block {block}: nil without a cause", 1007)
+    return Row(block, source_time_ns, cast(tuple[Value, ...], tuple(values)), causes)
 
 
 def _unpack_causes(value: object, count: int) -> tuple[Cause, ...] | None:

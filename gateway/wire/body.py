@@ -1,0 +1,85 @@
+"""Bodies of `Data`: compressed when it pays, decompressed with a bomb guard.
+
+Owns the encodings of `docs/protocol.md` §Compression. zstd is there when the `zstandard` package
+is; zlib always. A zstd frame must state its content size, which is checked before anything is
+decompressed.
+"""
+
+import importlib
+import zlib
+from collections.abc import Callable
+from types import ModuleType
+
+from gateway.errors import RemoteProtocolError
+from gateway.wire.limits import MAX_BODY
+from gateway.wire.message import Encoding
+
+
+def _optional(name: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+_ZSTD = _optional("zstandard")
+ZLIB_LEVEL = 6
+ZSTD_LEVEL = 3
+ZSTD_WINDOW = 1 << 21
+"""A decoder need not offer more; bodies are at most 1 MiB."""
+
+
+def available() -> tuple[int, ...]:
+    """Return the encodings this installation can read and write, best first."""
+    return (Encoding.ZLIB,) if _ZSTD is None else (Encoding.ZSTD, Encoding.ZLIB)
+
+
+def compressor(encoding: int) -> Callable[[bytes], bytes] | None:
+    """Return the function that compresses a body, or ``None`` for RAW and unknown encodings.
+
+    Not for two threads at once.
+    """
+    if encoding == Encoding.ZLIB:
+        return lambda body: zlib.compress(body, ZLIB_LEVEL)
+    if encoding == Encoding.ZSTD and _ZSTD is not None:
+        compress: Callable[[bytes], bytes] = _ZSTD.ZstdCompressor(level=ZSTD_LEVEL).compress
+        return compress
+    return None
+
+
+def decompress(encoding: int, body: bytes) -> bytes:
+    """Return the records of a body. Raises: RemoteProtocolError, also past `MAX_BODY`."""
+    if encoding == Encoding.RAW:
+        return body
+    if encoding == Encoding.ZLIB:
+        return _inflate(body)
+    if encoding == Encoding.ZSTD and _ZSTD is not None:
+        return _unzstd(_ZSTD, body)
+    raise RemoteProtocolError(f"body encoding {encoding} was not agreed", 1002)
+
+
+def _inflate(body: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(body, MAX_BODY + 1)
+    except zlib.error as error:
+        raise RemoteProtocolError(f"zlib body: {error}", 1007) from None
+    if len(data) > MAX_BODY:
+        raise RemoteProtocolError(f"zlib body holds more than {MAX_BODY} bytes", 1009)
+    if not inflater.eof:
+        raise RemoteProtocolError("zlib body: cut short", 1007)
+    if inflater.unused_data:
+        raise RemoteProtocolError("zlib body: bytes behind its end", 1007)
+    return data
+
+
+def _unzstd(zstd: ModuleType, body: bytes) -> bytes:
+    try:
+        size = zstd.get_frame_parameters(body).content_size
+        if size > MAX_BODY:  # also "unknown", which the library gives as 2**64 - 1
+            raise RemoteProtocolError(f"zstd body states no size up to {MAX_BODY} bytes", 1009)
+        reader = zstd.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+        data: bytes = reader.decompress(body, max_output_size=MAX_BODY, allow_extra_data=False)
+    except zstd.ZstdError as error:
+        raise RemoteProtocolError(f"zstd body: {error}", 1007) from None
+    return data
