@@ -4,6 +4,7 @@ Owns the merging and remembers which intervals the ledger table does not show ye
 the database.
 """
 
+import itertools
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
@@ -82,9 +83,7 @@ def runs(seqs: Sequence[int]) -> list[Interval]:
     """Coalesce seqs into intervals; they need not be sorted."""
     if not seqs:
         return []
-    if seqs[-1] - seqs[0] + 1 == len(seqs) and all(
-        b - a == 1 for a, b in zip(seqs, seqs[1:], strict=False)
-    ):
+    if seqs[-1] - seqs[0] + 1 == len(seqs) and all(b - a == 1 for a, b in itertools.pairwise(seqs)):
         return [(seqs[0], seqs[-1])]
     result: list[Interval] = []
     for seq in sorted(set(seqs)):

@@ -234,8 +234,16 @@ class Intake:
         self._db.execute(
             "INSERT INTO gap (gateway, epoch, first, last, reason, t_from, t_to, readings,"
             " received_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (lost.gateway, lost.pk, gap.first, gap.last, gap.reason, *_ticks(gap), gap.readings)
-            + (job.received_ns,),
+            (
+                lost.gateway,
+                lost.pk,
+                gap.first,
+                gap.last,
+                gap.reason,
+                *_ticks(gap),
+                gap.readings,
+                job.received_ns,
+            ),
         )
         job.lost.append((gap_name(gap.reason), gap.last - gap.first + 1))
 

@@ -51,8 +51,13 @@ class Registry:
         self._offset(boot, job.received_ns - hello.clock.boottime_ns)
         self._db.execute(
             "INSERT OR IGNORE INTO anchor VALUES (?, ?, ?, ?, ?)",
-            (boot, hello.clock.boottime_ns, hello.clock.wall_ns, int(hello.clock.source))
-            + (hello.clock.error_us,),
+            (
+                boot,
+                hello.clock.boottime_ns,
+                hello.clock.wall_ns,
+                int(hello.clock.source),
+                hello.clock.error_us,
+            ),
         )
         ledgers = [self._epoch(gateway, state, job) for state in hello.epochs]
         self._take_over(gateway, ledgers, job)
@@ -218,8 +223,18 @@ class Registry:
         self._db.execute(
             "INSERT INTO session (id, gateway, node, boot, epoch, instance, remote, proxy,"
             " opened_ns, hello) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (job.session, job.gateway, self._node, boot, epoch, hello.instance, job.remote)
-            + (job.proxy, job.received_ns, json.dumps(facts)),
+            (
+                job.session,
+                job.gateway,
+                self._node,
+                boot,
+                epoch,
+                hello.instance,
+                job.remote,
+                job.proxy,
+                job.received_ns,
+                json.dumps(facts),
+            ),
         )
         self._db.execute(
             "UPDATE gateway SET session = ?, instance = ?, facts = ? WHERE id = ?",
@@ -236,8 +251,15 @@ class Registry:
         self._db.execute(
             "UPDATE session SET closed_ns = ?, side = ?, cause = ?, code = ?, reason = ?,"
             " evidence = ? WHERE id = ?",
-            (job.closed_ns, job.side, job.cause, job.code, job.reason, json.dumps(job.evidence))
-            + (job.session,),
+            (
+                job.closed_ns,
+                job.side,
+                job.cause,
+                job.code,
+                job.reason,
+                json.dumps(job.evidence),
+                job.session,
+            ),
         )
 
     def progress(self, job: Progress) -> None:
