@@ -54,15 +54,16 @@ class PollCounters:
 class Poller:
     """Polls the devices of one bus.
 
-    `on_rows(rows)` (a row for each schema block polled) and `on_event(event)` are called in the bus
-    thread. `schema_blocks` is this poller's own schema; the blocks of its rows are indices into it.
+    `on_rows(bus, rows)` (a row for each schema block polled) and `on_event(event)` are called in
+    the bus thread. `schema_blocks` is this poller's own schema; the blocks of its rows are indices
+    into it.
     """
 
     def __init__(
         self,
         settings: BusSettings,
         clock: Clock,
-        on_rows: Callable[[list[Row]], None],
+        on_rows: Callable[[str, list[Row]], None],
         on_event: Callable[[Event], None],
     ) -> None:
         self.settings = settings
@@ -219,7 +220,7 @@ class Poller:
             for number, block in enumerate(device.blocks)
             if block.group in poll.groups
         ]
-        self._on_rows(rows)
+        self._on_rows(self.settings.name, rows)
 
     def _note(self, device: DevicePolling, transition: Transition | None) -> None:
         if transition is None:
