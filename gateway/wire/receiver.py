@@ -8,16 +8,34 @@ The driver's loop: build `Receiver(limits, schemas, now)` after the upgrade. For
 `receive`, then drain `events_received()` and `messages_to_send()`. On `HelloReceived` look the
 gateway up in the store and call `welcome` (or `bye`). On `RecordsReceived` hand the records to the
 store, and after its COMMIT call `committed` with *every* seq of the batch, also those that were
-duplicates; what the store cannot take goes to `refuse`.
+duplicates; what the store cannot take goes to `refuse`. ROWS of a sid that was not announced never
+get that far: they are refused here, NEED_SCHEMA.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from gateway.errors import LocalProtocolError, RemoteProtocolError
 from gateway.event import Scalar
-from gateway.wire.message import Bye, EpochHave, Heartbeat, Hello, Interval, Lane
-from gateway.wire.record import Record
+from gateway.wire import body, codec, ledger, limits
+from gateway.wire.message import (
+    Ack,
+    Bye,
+    Data,
+    Encoding,
+    EpochHave,
+    Heartbeat,
+    Hello,
+    Interval,
+    Lane,
+    Nack,
+    NackCode,
+    SchemaAnnouncement,
+    Welcome,
+)
+from gateway.wire.record import Record, RecordKind, epoch_seed, unpack_all
+from gateway.wire.rows import payload_sid
 from gateway.wire.schemas import KnownSchema, SchemaTable
 
 
@@ -33,7 +51,7 @@ class ReceiverState(Enum):
     PEER_LEFT = "peer_left"
     """The agent said `Bye`: ack what was received, say `bye`, close."""
     CLOSED = "closed"
-    """Both said `Bye`, or a time-out passed: close the connection now."""
+    """Both said `Bye`, or the time-out passed: ack what is being committed, then close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +112,147 @@ ReceiverEvent = HelloReceived | SchemaReceived | RecordsReceived | HeartbeatRece
 class Receiver:
     """One session as the centre lives it."""
 
-    __slots__ = ("window",)
+    __slots__ = (
+        "_deadline",
+        "_encodings",
+        "_epochs",
+        "_events",
+        "_limits",
+        "_max_message",
+        "_offered",
+        "_out",
+        "_schemas",
+        "_table",
+        "state",
+        "window",
+    )
 
-    def __init__(self, limits: ReceiverLimits, schemas: SchemaTable, now: float) -> None:
-        raise NotImplementedError
-
-    @property
-    def state(self) -> ReceiverState:
-        raise NotImplementedError
+    def __init__(self, limits_: ReceiverLimits, schemas: SchemaTable, now: float) -> None:
+        self.state = ReceiverState.WAIT_HELLO
+        self.window = limits_.window
+        """Bytes the agent may have in flight, told with every ack: lower it to slow it down."""
+        self._limits = limits_
+        self._table = schemas
+        self._deadline: float | None = now + limits.HELLO_TIMEOUT_S
+        self._max_message = limits.DEFAULT_MESSAGE
+        self._encodings: tuple[int, ...] = ()
+        self._epochs: tuple[int, ...] = ()
+        self._schemas: dict[int, KnownSchema] = {}
+        self._offered: tuple[KnownSchema, ...] = ()
+        self._out: list[bytes] | None = None
+        self._events: list[ReceiverEvent] | None = None
 
     @property
     def current_epoch(self) -> int | None:
         """The epoch the agent is writing now; ``None`` before `Hello`."""
-        raise NotImplementedError
+        return self._epochs[-1] if self._epochs else None
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs of `Hello`, the current one last."""
+        return self._epochs
 
     def schema(self, epoch: int, sid: int) -> KnownSchema | None:
         """Return what (epoch, sid) was announced as in this session."""
-        raise NotImplementedError
+        return self._schemas.get(epoch << 16 | sid)
+
+    # --- what the agent says ----------------------------------------------------------------
 
     def receive(self, message: bytes, now: float) -> None:
         """Take one message of the agent. Raises: RemoteProtocolError (close with its code)."""
-        raise NotImplementedError
+        decoded = codec.decode(message, self._max_message)
+        if decoded is None:
+            return
+        state = self.state
+        if isinstance(decoded, Hello) and state is ReceiverState.WAIT_HELLO:
+            self._hello_received(decoded)
+        elif isinstance(decoded, Hello) and state is ReceiverState.LEAVING and not self._epochs:
+            return  # it crossed our Bye
+        elif isinstance(decoded, Bye) and state is not ReceiverState.WAIT_HELLO:
+            self._bye_received(decoded, now)
+        elif state is not ReceiverState.OPEN and state is not ReceiverState.LEAVING:
+            raise RemoteProtocolError(f"{type(decoded).__name__} in state {state.value}")
+        elif isinstance(decoded, Data):
+            self._data_received(decoded, len(message), now)
+        elif isinstance(decoded, SchemaAnnouncement):
+            self._schema_received(decoded)
+        elif isinstance(decoded, Heartbeat):
+            self._event(HeartbeatReceived(decoded))
+        else:
+            raise RemoteProtocolError(f"{type(decoded).__name__} is not the agent's to send")
+
+    def _hello_received(self, hello: Hello) -> None:
+        self.state = ReceiverState.IDENTIFYING
+        self._deadline = None
+        self._max_message = min(hello.max_message, self._limits.max_message)
+        readable = body.available()
+        self._encodings = tuple(
+            e for e in self._limits.encodings if e in hello.encodings and e in readable
+        )
+        self._epochs = tuple(state.epoch for state in hello.epochs)
+        self._event(HelloReceived(hello))
+
+    def _schema_received(self, said: SchemaAnnouncement) -> None:
+        if said.epoch not in self._epochs:
+            raise RemoteProtocolError(f"Schema: epoch {said.epoch:016x} was not in Hello")
+        if said.body is not None:
+            known = self._table.intern(said.body, said.digest)
+        else:
+            offered = (*self._offered, *self._schemas.values())
+            match = next((s for s in offered if s.digest == said.digest), None)
+            if match is None:
+                raise RemoteProtocolError(
+                    f"Schema {said.digest.hex()}: no body, and not listed in Welcome"
+                )
+            known = match
+        key = said.epoch << 16 | said.sid
+        before = self._schemas.get(key)
+        if before is not None and before is not known:
+            raise RemoteProtocolError(f"Schema: sid {said.sid} is bound to another schema")
+        if before is None and len(self._schemas) >= limits.MAX_SCHEMAS:
+            raise RemoteProtocolError(f"more than {limits.MAX_SCHEMAS} schemas announced", 1008)
+        self._schemas[key] = known
+        self._event(SchemaReceived(said.epoch, said.sid, known))
+
+    def _data_received(self, data: Data, size: int, now: float) -> None:
+        epoch = data.epoch
+        if epoch not in self._epochs:
+            raise RemoteProtocolError(f"Data: epoch {epoch:016x} was not in Hello")
+        if data.encoding and data.encoding not in self._encodings[:1]:
+            raise RemoteProtocolError(f"Data: encoding {data.encoding} was not agreed")
+        records = unpack_all(epoch_seed(epoch), body.decompress(data.encoding, data.body))
+        unknown = []
+        previous = 0
+        for record in records:
+            if not previous < record.seq <= limits.MAX_SEQ:
+                raise RemoteProtocolError(
+                    f"Data: seq {record.seq} after {previous}: must ascend from 1", 1007
+                )
+            previous = record.seq
+            if record.kind == RecordKind.ROWS:
+                sid = payload_sid(record.payload)
+                if sid is None or epoch << 16 | sid not in self._schemas:
+                    unknown.append(record.seq)
+        if unknown:
+            intervals = ledger.of_seqs(unknown)
+            self.refuse(epoch, intervals, NackCode.NEED_SCHEMA, "sid not announced", now)
+            refused = frozenset(unknown)
+            records = [record for record in records if record.seq not in refused]
+        if records:
+            self._event(RecordsReceived(epoch, data.lane, records, size))
+
+    def _bye_received(self, bye: Bye, now: float) -> None:
+        if self.state in (ReceiverState.PEER_LEFT, ReceiverState.CLOSED):
+            return
+        if self.state is ReceiverState.LEAVING:
+            self.state = ReceiverState.CLOSED
+            self._deadline = None
+        else:
+            self.state = ReceiverState.PEER_LEFT
+            self._deadline = now + limits.BYE_TIMEOUT_S
+        self._event(ByeReceived(bye))
+
+    # --- what we say ------------------------------------------------------------------------
 
     def welcome(
         self,
@@ -125,39 +263,102 @@ class Receiver:
         previous: tuple[tuple[str, Scalar], ...],
         now: float,
     ) -> None:
-        """Answer `Hello` and open the session.
+        """Answer `Hello` and open the session. Ignored if the agent has left meanwhile.
 
         `have`: what is committed of the epochs in `Hello`. `schemas`: what the store knows of this
         gateway (at most `MAX_SCHEMAS` are told), so that their bodies need not be sent again.
         """
-        raise NotImplementedError
+        if self.state is not ReceiverState.IDENTIFYING:
+            if self.state is ReceiverState.WAIT_HELLO or self.state is ReceiverState.OPEN:
+                raise LocalProtocolError(f"welcome in state {self.state.value}")
+            return
+        self._offered = tuple(schemas)[: limits.MAX_SCHEMAS]
+        told = [EpochHave(h.epoch, _chunks(h.intervals)[0]) for h in have if h.intervals]
+        del told[limits.MAX_EPOCHS :]
+        while True:
+            message = Welcome(
+                session=session,
+                wall_ns=wall_ns,
+                have=tuple(told),
+                encoding=self._encodings[0] if self._encodings else Encoding.RAW,
+                max_message=self._max_message,
+                window=self.window,
+                heartbeat_s=self._limits.heartbeat_s,
+                schemas=tuple(known.digest for known in self._offered),
+                previous=previous[: limits.MAX_PAIRS],
+            )
+            if not told or len(codec.encode(message)) <= limits.DEFAULT_MESSAGE:
+                break
+            told.pop()  # to say less is safe: what is sent again is a duplicate
+        self._say(codec.encode_checked(message, limits.DEFAULT_MESSAGE))
+        self.state = ReceiverState.OPEN
 
     def committed(self, epoch: int, intervals: Iterable[Interval], now: float) -> None:
         """Ack: the store's COMMIT that holds these seqs has returned."""
-        raise NotImplementedError
+        for chunk in _chunks(ledger.normalise(intervals)):
+            self._say(codec.encode(Ack(epoch, chunk, self.window)))
 
     def refuse(
         self, epoch: int, intervals: Iterable[Interval], code: int, text: str, now: float
     ) -> None:
         """Nack: these seqs are not stored (`code` is a `NackCode`)."""
-        raise NotImplementedError
+        cut = text[: limits.MAX_TEXT // 4]
+        for chunk in _chunks(ledger.normalise(intervals)):
+            self._say(codec.encode(Nack(epoch, chunk, code, cut)))
 
     def bye(self, code: int, text: str, retry_after_s: float, now: float) -> None:
         """Say `Bye`. Acks may follow; close when `state` is CLOSED or the connection ends."""
-        raise NotImplementedError
+        if self.state in (ReceiverState.LEAVING, ReceiverState.CLOSED):
+            return
+        if self.state is ReceiverState.PEER_LEFT:
+            self.state = ReceiverState.CLOSED
+            self._deadline = None
+        else:
+            self.state = ReceiverState.LEAVING
+            self._deadline = now + limits.BYE_TIMEOUT_S
+        retry = min(retry_after_s, limits.MAX_RETRY_AFTER_S)
+        self._say(codec.encode(Bye(code, text[: limits.MAX_TEXT // 4], retry)))
+
+    # --- time -------------------------------------------------------------------------------
 
     def handle_timer(self, now: float) -> None:
         """Do what is due. Raises: RemoteProtocolError when `Hello` did not come in time."""
-        raise NotImplementedError
+        if self._deadline is None or now < self._deadline:
+            return
+        self._deadline = None
+        waiting = self.state is ReceiverState.WAIT_HELLO
+        self.state = ReceiverState.CLOSED
+        if waiting:
+            raise RemoteProtocolError(f"no Hello within {limits.HELLO_TIMEOUT_S:.0f} s", 1008)
 
     def timer_at(self) -> float | None:
         """Return when to call `handle_timer`, or ``None`` (always, once OPEN)."""
-        raise NotImplementedError
+        return self._deadline
 
     def messages_to_send(self) -> list[bytes]:
         """Return and forget the messages to write, in order."""
-        raise NotImplementedError
+        out, self._out = self._out, None
+        return out or []
 
     def events_received(self) -> list[ReceiverEvent]:
         """Return and forget what happened, in order."""
-        raise NotImplementedError
+        events, self._events = self._events, None
+        return events or []
+
+    def _say(self, message: bytes) -> None:
+        if self._out is None:
+            self._out = [message]
+        else:
+            self._out.append(message)
+
+    def _event(self, event: ReceiverEvent) -> None:
+        if self._events is None:
+            self._events = [event]
+        else:
+            self._events.append(event)
+
+
+def _chunks(intervals: Sequence[Interval]) -> list[tuple[Interval, ...]]:
+    """Split a normal list into lists that one message may hold."""
+    size = limits.MAX_INTERVALS
+    return [tuple(intervals[i : i + size]) for i in range(0, len(intervals), size)]
