@@ -9,8 +9,9 @@ may come in (`door`). The short path is fuzzed against `ServerProtocol` itself.
 import asyncio
 import contextlib
 import logging
+import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Protocol, cast
 
@@ -33,6 +34,7 @@ from gateway.centre.handshake import (
     parse_usual,
     refused,
 )
+from gateway.centre.metrics import Metrics
 from gateway.centre.wheel import TimerWheel
 from gateway.wire.message import SUBPROTOCOL
 
@@ -87,14 +89,8 @@ class LinkHost(Protocol):
     handshake_timeout_s: float
     close_timeout_s: float
     deflate: bool
-    messages_in: int
-    bytes_in: int
-    messages_out: int
-    bytes_out: int
-    sizes_in: list[int]
-
-    def now(self) -> float:
-        """Return the loop's time."""
+    metrics: Metrics
+    now: Callable[[], float]
 
     def link_made(self, link: "Link") -> Rejection | None:
         """Count a connection in; return a rejection when there is no room."""
@@ -158,6 +154,8 @@ class Link(asyncio.Protocol):
         "messages_out",
         "phase",
         "ponged",
+        "round_trip_max_s",
+        "round_trip_min_s",
         "round_trip_s",
         "session",
         "since",
@@ -173,6 +171,8 @@ class Link(asyncio.Protocol):
         self.heard = 0.0
         self.ponged = 0.0
         self.round_trip_s = -1.0
+        self.round_trip_min_s = math.inf
+        self.round_trip_max_s = 0.0
         self.messages_in = self.bytes_in = self.messages_out = self.bytes_out = 0
         self.due = 0.0
         self._buffer: bytearray | None = None
@@ -189,6 +189,10 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if self.phase is not Phase.HANDSHAKE:  # TLS took longer than it may
+            self.transport.abort()
+            return
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER)
         self.heard = self.host.now()
         rejection = self.host.link_made(self)
         if rejection is not None:
@@ -250,9 +254,10 @@ class Link(asyncio.Protocol):
             opened = self._usual_handshake(usual)
         if opened:
             self.phase = Phase.OPEN
-            host = self.host
-            host.wheel.place(self, self.heard + min(host.heartbeat_s, host.handshake_timeout_s))
-            host.link_opened(self)
+            assert self.session is not None
+            again = self.session.handle_due(self.heard)
+            self.host.wheel.place(self, min(again, self.heard + self.host.heartbeat_s))
+            self.host.link_opened(self)
             if rest:
                 self._frames(rest)
 
@@ -316,6 +321,7 @@ class Link(asyncio.Protocol):
             self._feed(data)
             return
         host = self.host
+        metrics = host.metrics
         session = self.session
         assert session is not None
         at, end = 0, len(data)
@@ -352,9 +358,9 @@ class Link(asyncio.Protocol):
                 at = stop
                 self.messages_in += 1
                 self.bytes_in += length
-                host.messages_in += 1
-                host.bytes_in += length
-                host.sizes_in[length.bit_length()] += 1
+                metrics.messages_in += 1
+                metrics.bytes_in += length
+                metrics.sizes_in[length.bit_length()] += 1
                 session.message_received(message)
             elif self._hopeless(first, length):
                 self._hand_over(data[at:])
@@ -429,13 +435,13 @@ class Link(asyncio.Protocol):
             self._message(message)
 
     def _message(self, message: bytes) -> None:
-        host = self.host
+        metrics = self.host.metrics
         size = len(message)
         self.messages_in += 1
         self.bytes_in += size
-        host.messages_in += 1
-        host.bytes_in += size
-        host.sizes_in[size.bit_length()] += 1
+        metrics.messages_in += 1
+        metrics.bytes_in += size
+        metrics.sizes_in[size.bit_length()] += 1
         assert self.session is not None
         self.session.message_received(message)
 
@@ -492,8 +498,8 @@ class Link(asyncio.Protocol):
                 transport.write(bytes((_BINARY, 127)) + length.to_bytes(8, "big") + message)
         self.messages_out += len(messages)
         self.bytes_out += size
-        self.host.messages_out += len(messages)
-        self.host.bytes_out += size
+        self.host.metrics.messages_out += len(messages)
+        self.host.metrics.bytes_out += size
 
     def close(self, code: int, reason: str, cause: EndCause) -> None:
         """Start the closing handshake (RFC 6455 §7.1.2)."""
@@ -577,7 +583,9 @@ class Link(asyncio.Protocol):
     def _ponged(self, payload: bytes) -> None:
         if self._pinged and payload == _SECONDS.pack(self._pinged):
             self.ponged = self.heard
-            self.round_trip_s = self.heard - self._pinged
+            self.round_trip_s = taken = self.heard - self._pinged
+            self.round_trip_min_s = min(self.round_trip_min_s, taken)
+            self.round_trip_max_s = max(self.round_trip_max_s, taken)
             self._pinged = 0.0
             self.host.round_trip(self.round_trip_s)
 

@@ -66,17 +66,18 @@ class TokenFile:
         self._stamp = stamp
         return True
 
-    def allows(self, gateway_id: str, token: str) -> bool:
-        """Tell whether `token` is one of the gateway's."""
-        digest = sha256(token.encode("utf-8", "surrogateescape")).digest()
-        found = False
+    def match(self, gateway_id: str, token: str) -> bytes | None:
+        """Return the hash of `token` if it is one of the gateway's."""
+        digest = token_digest(token)
+        found = None
         for entry in self._entries.get(gateway_id, ()):
-            found |= compare_digest(entry.digest, digest)
+            if compare_digest(entry.digest, digest):
+                found = entry.digest
         return found
 
     def owner(self, token: str) -> str | None:
         """Return whose token it is."""
-        return self._owners.get(sha256(token.encode("utf-8", "surrogateescape")).digest())
+        return self._owners.get(token_digest(token))
 
     def holds(self, digest: bytes) -> bool:
         """Tell whether a token of this hash is still allowed."""

@@ -42,7 +42,16 @@ class Retention:
 class Keeper:
     """One per process; `first` is the process that does it when several share a file."""
 
-    def __init__(self, path: Path, retention: Retention, clock: Clock, writer: Writer) -> None:
+    def __init__(
+        self,
+        path: Path,
+        retention: Retention,
+        clock: Clock,
+        writer: Writer,
+        *,
+        first: bool = True,
+    ) -> None:
+        self._first = first
         self.deleted = 0
         """Strips and rows deleted so far."""
         self._log = path.with_name(path.name + "-wal")
@@ -74,7 +83,7 @@ class Keeper:
                 if now - alive >= ALIVE_S:
                     alive = now
                     self._writer.submit(Alive(wall_ns=self._clock.wall_ns()))
-                if now - retained >= self._retention.every_s:
+                if self._first and now - retained >= self._retention.every_s:
                     retained = now
                     self.retain()
             except sqlite3.Error as error:
