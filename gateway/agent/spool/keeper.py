@@ -1,0 +1,452 @@
+"""Keeping the spool on disk: when to commit, evict, give back, start again after trouble.
+
+Owns the writer's and the reader's thread and the one task that commits (`run`). Nothing else
+touches files while the daemon runs. The event loop only ever awaits these threads; a commit that
+is under way when its task is cancelled is finished and entered into the books first.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from gateway.agent.spool.commit import Outcome, Writer
+from gateway.agent.spool.disk import Disk
+from gateway.agent.spool.epochs import EpochBook, Segment
+from gateway.agent.spool.gaps import losses_of
+from gateway.agent.spool.holdings import Holdings
+from gateway.agent.spool.intervals import Intervals
+from gateway.agent.spool.opening import Opening, open_directory
+from gateway.agent.spool.reader import Cursor, Piece, load, read_held, stride
+from gateway.agent.spool.segment import SegmentHeader
+from gateway.config.agent import SpoolSettings
+from gateway.errors import SpoolError
+from gateway.event import EventKind
+from gateway.process.clock import Clock
+from gateway.wire.message import Gap, GapReason
+from gateway.wire.record import Record
+
+logger = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+IDLE_S = 10.0
+"""Seconds without a commit after which the newest segment, all acked, is given back."""
+RETRY_S = (1.0, 30.0)
+"""Seconds before a failed commit is tried again: first, and at most."""
+REOPEN_S = 30.0
+"""Seconds between attempts to open a directory that could not be used."""
+MAX_ASIDE = 16
+"""Files that may wait to be written into the quarantine."""
+URGENT_RATE = 1.0
+URGENT_BURST = 10.0
+"""Flushes a second that urgent records may ask for, and how many at once (token bucket)."""
+
+
+class Keeper:
+    """The disk side of a spool. `opening` is ``None`` while the directory cannot be used."""
+
+    def __init__(
+        self,
+        settings: SpoolSettings,
+        gateway_id: str,
+        disk: Disk,
+        clock: Clock,
+        holdings: Holdings,
+        header_of: Callable[[int, int], SegmentHeader],
+    ) -> None:
+        self._settings = settings
+        self._gateway_id = gateway_id
+        self._disk = disk
+        self._clock = clock
+        self._holdings = holdings
+        self._header_of = header_of
+        self._lock_fd = -1
+        self._failing = False
+        self._retry_s = 0.0
+        self._retry_at = 0.0
+        self._reopen_at = 0.0
+        self._used_at = 0.0
+        self._asleep_until: float | None = 0.0
+        self._tokens = URGENT_BURST
+        self._tokens_at = 0.0
+        self._urgent = False
+        self._prepare = False
+        self._interrupted = False
+        self._aside: list[tuple[str, bytes]] = []
+        self._wake = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._writing = ThreadPoolExecutor(1, "spool-writer")
+        self._reading = ThreadPoolExecutor(1, "spool-reader")
+        self.writer: Writer | None = None
+        self.roll = False
+        """Begin a new segment at the next commit (a schema was added)."""
+        holdings.on_work = self._wake.set
+
+    # -- opening -------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Open the directory, blocking; run from memory when it cannot be used.
+
+        Raises: SpoolError when another process has it.
+        """
+        try:
+            self._attach(open_directory(self._disk, self._settings, self._gateway_id))
+        except OSError as error:
+            self._unusable(error)
+
+    def _attach(self, opening: Opening) -> None:
+        recovered = opening.recovered
+        holdings = self._holdings
+        self._lock_fd = opening.lock_fd
+        holdings.merge(recovered.books, recovered.ordinal)
+        self.writer = Writer(self._disk, opening.pool, self._header_of, self._clock.now)
+        for stranger in recovered.notes:
+            logger.warning("spool file set aside path=%s why=%s", stranger.path, stranger.why)
+            holdings.stats.quarantined += 1
+            holdings.event(
+                EventKind.SPOOL_DAMAGED, file=os.path.basename(stranger.path), why=stranger.why
+            )
+        for gap in recovered.gaps:
+            holdings.lose(gap)
+
+    def _unusable(self, error: OSError) -> None:
+        self._reopen_at = self._clock.now() + REOPEN_S
+        self._trouble(error, f"spool directory {self._settings.directory}")
+
+    def _trouble(self, error: OSError, where: str) -> None:
+        """Count a failure; tell it once per transition."""
+        self._holdings.stats.write_failures += 1
+        if self._failing:
+            return
+        self._failing = True
+        why = os.strerror(error.errno) if error.errno else str(error)
+        logger.warning("spool runs from memory where=%s why=%s", where, why)
+        self._holdings.event(EventKind.SPOOL_WRITE_FAILED, where=where, why=why)
+
+    # -- the task ------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Commit what is due, for ever."""
+        while True:
+            due = self._due_at()
+            self._asleep_until = due
+            timeout = None if due is None else max(0.0, due - self._clock.now())
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._asleep_until = 0.0
+            self._wake.clear()
+            await self._tend()
+
+    def appended(self, *, urgent: bool) -> None:
+        """Note that a record waits; wake the task if it would sleep too long."""
+        if urgent and self._token():
+            self._urgent = True
+            self._wake.set()
+        elif self._asleep_until is None or (
+            self._asleep_until > self._clock.now() + self._settings.commit_s
+        ):
+            self._wake.set()
+
+    def _token(self) -> bool:
+        now = self._clock.now()
+        self._tokens = min(URGENT_BURST, self._tokens + (now - self._tokens_at) * URGENT_RATE)
+        self._tokens_at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def _due_at(self) -> float | None:
+        """Return when there is something to do, ``None``: not before a record is appended."""
+        memory = self._holdings.memory
+        times = []
+        if self.writer is None:
+            times.append(self._reopen_at)
+        elif not memory.idle:
+            due = memory.oldest_pending_ns / 1e9 + self._settings.commit_s
+            times.append(max(0.0 if self._urgent else due, self._retry_at))
+        elif self._idle_segment() is not None:
+            times.append(self._used_at + IDLE_S)
+        if self._holdings.losses and self.writer is not None:
+            times.append(self._clock.now() + self._settings.commit_s)
+        return min(times) if times else None
+
+    async def _tend(self) -> None:
+        if self.writer is None:
+            if self._clock.now() >= self._reopen_at:
+                await self._reopen()
+            return
+        if self._holdings.emptied or self._aside:
+            async with self._lock:
+                await self._give_back()
+                while self._aside and self.writer is not None:
+                    name, data = self._aside.pop()
+                    await self._attempt(self.writer.pool.keep_aside, name, data)
+                self._give_way()
+        if self._holdings.losses:
+            self._holdings.tell_losses()
+        due = self._due_at()
+        if due is None or self._clock.now() < due:
+            return
+        if self._holdings.memory.idle:
+            await self._retire()
+        else:
+            await self.commit()
+
+    async def _reopen(self) -> None:
+        async with self._lock:
+            try:
+                opening = await self._in_writer(
+                    open_directory, self._disk, self._settings, self._gateway_id
+                )
+            except OSError as error:
+                self._unusable(error)
+            except SpoolError as error:
+                self._unusable(OSError(errno.EBUSY, str(error)))
+            else:
+                self._attach(opening)
+                self._recovered()
+            self._give_way()
+
+    # -- committing ----------------------------------------------------------------------------
+
+    async def commit(self) -> None:
+        """Write everything that is in memory now. Returns early while the disk refuses it."""
+        async with self._lock:
+            writer = self.writer
+            if writer is None:
+                return
+            self._urgent = False
+            if self._holdings.losses:
+                self._holdings.tell_losses()
+            outcome = await self._write(writer)
+            while (outcome.blocked or not outcome.spare) and outcome.error is None:
+                if not await self._make_room(writer, outcome):
+                    break
+                outcome = await self._write(writer)
+            if self._holdings.losses and outcome.error is None and not outcome.blocked:
+                self._holdings.tell_losses()  # memory had no room for the GAP before
+                outcome = await self._write(writer)
+            if outcome.spare > 1:
+                self._holdings.full = False
+            if outcome.past_half and not self._interrupted:
+                await self._attempt(writer.pool.prepare)
+            self._give_way()
+
+    async def _write(self, writer: Writer) -> Outcome:
+        holdings = self._holdings
+        if self.roll:
+            self.roll = False
+            await self._in_writer(writer.seal)
+        outcome = await self._in_writer(writer.commit, holdings.memory.take())
+        self._settle(outcome)
+        return outcome
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Enter what a commit did into the books."""
+        holdings = self._holdings
+        stats = holdings.stats
+        holdings.current.segments += outcome.opened
+        for kept in outcome.kept:
+            first = kept.intervals[0][0]
+            kept.segment.add_landmark(first, kept.start)
+            kept.segment.end = kept.end
+            holdings.kept(kept.segment, kept.intervals)
+            stats.committed_records += sum(b - a + 1 for a, b in kept.intervals)
+        holdings.memory.settle()
+        stats.commits += bool(outcome.kept)
+        stats.committed_bytes += outcome.written
+        for seconds in outcome.flush_s:
+            stats.flushes.add(seconds)
+        for segment in outcome.poisoned:
+            stats.quarantined += 1
+            logger.error("spool segment poisoned path=%s", segment.path)
+            if not segment.held:
+                holdings.emptied.append((holdings.current, segment))
+        self._used_at = self._clock.now()
+        if outcome.error is not None or outcome.poisoned:
+            error = outcome.error or OSError(errno.EIO, os.strerror(errno.EIO))
+            self._trouble(error, "spool segment")
+        if outcome.error is not None:
+            low, high = RETRY_S
+            self._retry_s = min(high, max(low, self._retry_s * 2))
+            self._retry_at = self._clock.now() + self._retry_s
+        else:
+            self._recovered()
+            self._retry_at = 0.0 if not outcome.blocked else self._clock.now() + RETRY_S[0]
+
+    def _recovered(self) -> None:
+        self._retry_s = 0.0
+        if self._failing:
+            self._failing = False
+            logger.warning("spool writes again directory=%s", self._settings.directory)
+
+    async def _make_room(self, writer: Writer, outcome: Outcome) -> bool:
+        """Evict the oldest segment, if the policy is to; its GAP is on disk before it goes."""
+        holdings = self._holdings
+        if await self._give_back() and writer.pool.free:
+            return True
+        if not holdings.full:
+            holdings.full = True
+            logger.warning("spool is full policy=%s", self._settings.policy)
+            holdings.event(
+                EventKind.SPOOL_FULL,
+                policy=self._settings.policy,
+                max_bytes=writer.pool.max_bytes,
+            )
+        if self._settings.policy != "drop_oldest":
+            return False
+        victim = holdings.oldest_segment(writer.segment)
+        if victim is None:
+            return False
+        book, segment = victim
+        for gap in await self._losses(book, segment):
+            holdings.lose(gap)
+        holdings.tell_losses()
+        if not outcome.blocked:
+            safe = await self._write(writer)
+            if safe.error is not None or safe.blocked:
+                return False
+        await self._give_back()
+        return True
+
+    async def _losses(self, book: EpochBook, segment: Segment) -> list[Gap]:
+        held = segment.held.copy()
+        try:
+            records = await self._in_writer(read_held, self._disk, segment, held)
+        except OSError:
+            records = []
+        # What was acked while we read is not lost.
+        return losses_of(book.epoch, held.common(segment.held), records, GapReason.QUOTA)
+
+    # -- giving back ---------------------------------------------------------------------------
+
+    async def _give_back(self) -> bool:
+        """Recycle the files of segments that hold nothing; return whether there were any."""
+        holdings = self._holdings
+        writer = self.writer
+        emptied, holdings.emptied = holdings.emptied, []
+        any_left = False
+        for book, segment in emptied:
+            if writer is None or segment is writer.segment or segment.gone or segment.held:
+                continue  # the newest is given back when it has been idle
+            holdings.forget(book, segment)
+            sound = segment.flaw is None
+            await self._attempt(writer.pool.release, segment.path, segment.size, sound=sound)
+            any_left = True
+        return any_left
+
+    def _idle_segment(self) -> Segment | None:
+        segment = self.writer.segment if self.writer is not None else None
+        return segment if segment is not None and not segment.held else None
+
+    async def _retire(self) -> None:
+        """Give the newest segment back when everything in it is acked."""
+        async with self._lock:
+            segment = self._idle_segment()
+            if segment is not None and self.writer is not None and self._holdings.memory.idle:
+                await self._in_writer(self.writer.seal)
+                self._holdings.emptied.append((self._holdings.current, segment))
+                await self._give_back()
+            self._give_way()
+
+    def keep_aside(self, name: str, data: bytes) -> None:
+        """Write a file into the quarantine soon; past `MAX_ASIDE` waiting files it is left."""
+        if len(self._aside) < MAX_ASIDE:
+            self._aside.append((name, data))
+            self._wake.set()
+
+    # -- reading (what the reader needs) -------------------------------------------------------
+
+    def book(self, epoch: int) -> EpochBook | None:
+        """Return the book of an epoch that still has unacked records."""
+        book = self._holdings.books.get(epoch)
+        return book if book is not None and book.held else None
+
+    def in_memory(self, epoch: int, first: int, size: int) -> list[Record]:
+        """Return records of RAM from seq `first` on, [] if it is on disk."""
+        if epoch != self._holdings.current.epoch:
+            return []
+        return self._holdings.memory.records_from(first, size)
+
+    async def load(self, segment: Segment, place: int, end: int) -> memoryview | None:
+        """Read a segment's records in the reader's thread; ``None`` if that cannot be done now."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._reading, load, self._disk, segment, place, end)
+        except OSError as error:
+            self._holdings.stats.read_failures += 1
+            logger.warning("spool segment unreadable path=%s why=%s", segment.path, error)
+            if error.errno == errno.ENOENT and not segment.gone:
+                self.lost(segment, segment.held.copy(), GapReason.DAMAGED)
+            return None
+
+    async def stride(self, cursor: Cursor) -> Piece:
+        """Take the next records at a cursor, in the reader's thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reading, stride, cursor)
+
+    def lost(self, segment: Segment, seqs: Intervals, reason: GapReason) -> None:
+        """Let go of seqs a segment should hold and does not."""
+        if segment.flaw is None:
+            segment.flaw = "damaged records"
+            self._holdings.stats.quarantined += 1
+        name = os.path.basename(segment.path)
+        logger.warning("spool records damaged file=%s records=%d", name, seqs.count())
+        self._holdings.event(EventKind.SPOOL_DAMAGED, file=name, records=seqs.count())
+        for gap in losses_of(segment.header.epoch, seqs, (), reason):
+            self._holdings.lose(gap)
+
+    # -- leaving -------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Give back what is empty, seal, let go of the directory."""
+        async with self._lock:
+            await self._give_back()
+            segment = self._idle_segment()
+            if self.writer is not None:
+                await self._in_writer(self.writer.seal)
+                if segment is not None:
+                    self._holdings.emptied.append((self._holdings.current, segment))
+                    await self._give_back()
+            if self._lock_fd >= 0:
+                self._disk.close(self._lock_fd)
+                self._lock_fd = -1
+            self.writer = None
+            self._reopen_at = float("inf")
+        self._writing.shutdown(wait=False)
+        self._reading.shutdown(wait=False)
+
+    # -- threads -------------------------------------------------------------------------------
+
+    async def _attempt(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run a tidying call in the writer's thread; its failure costs space, not records."""
+        try:
+            await self._in_writer(call, *args, **kwargs)
+        except OSError as error:
+            self._holdings.stats.write_failures += 1
+            logger.warning("spool cannot tidy up why=%s", error)
+
+    async def _in_writer(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call in the writer's thread to its end, cancelled or not (see `_give_way`)."""
+        future = asyncio.wrap_future(self._writing.submit(call, *args, **kwargs))
+        while True:
+            try:
+                return await asyncio.shield(future)
+            except asyncio.CancelledError:
+                self._interrupted = True
+                if future.cancelled():
+                    raise
+
+    def _give_way(self) -> None:
+        """Pass on a cancellation that came while the disk was busy."""
+        if self._interrupted:
+            self._interrupted = False
+            raise asyncio.CancelledError
