@@ -163,7 +163,9 @@ class Session:
 
     def link_lost(self, ending: Ending) -> None:
         """The connection is over."""
-        if self._bye is not None and ending.side is not Side.CENTRE:
+        if self._bye is not None and (
+            ending.side is not Side.CENTRE or ending.cause is EndCause.NORMAL
+        ):
             cause = _BYE_CAUSES.get(self._bye, EndCause.NORMAL)
             ending = Ending(Side.AGENT, cause, ending.code, f"Bye {self._bye.name.lower()}")
         self.office.left(self, ending)
