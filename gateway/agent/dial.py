@@ -7,7 +7,6 @@ name server that hangs and a TLS handshake that crawls are different faults.
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import ssl
 import threading
@@ -26,6 +25,7 @@ from websockets.uri import parse_uri
 
 from gateway import __version__
 from gateway.agent.faults import Phase
+from gateway.config.agent import is_loopback
 from gateway.errors import ConfigError, UplinkError
 from gateway.process.clock import Clock
 from gateway.wire.message import SUBPROTOCOL
@@ -94,10 +94,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An open WebSocket connection, its socket and how it came to be."""
+    """An open WebSocket connection and how it came to be. `probe` is a second descriptor of its
+    socket, so that TCP_INFO can be read after the connection was lost; close it then."""
 
     connection: ClientConnection
-    socket: socket.socket | None
+    probe: socket.socket | None
     address: str
     timings: Timings
 
@@ -112,14 +113,6 @@ def check_url(url: str) -> None:
     raise ConfigError(
         f"uplink.url = {url!r}: use wss://; plain ws:// is allowed only to a loopback address"
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is ``localhost`` or a literal loopback address (no name is looked up)."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def dial(target: Target, clock: Clock) -> Link:
@@ -174,8 +167,8 @@ class _Dialling:
             raise
         self.passed(Phase.UPGRADE, Phase.HELLO)
         raw = connection.transport.get_extra_info("socket")
-        # asyncio hands out a TransportSocket; its options are what we want of it.
-        return Link(connection, raw, _name(connection.remote_address), Timings(**self.seconds))
+        probe: socket.socket | None = None if raw is None else raw.dup()
+        return Link(connection, probe, _name(connection.remote_address), Timings(**self.seconds))
 
     async def _upgrade(
         self, sock: socket.socket | None, proxy: str | None, host: str

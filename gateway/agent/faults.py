@@ -25,6 +25,7 @@ from websockets.exceptions import (
 from websockets.http11 import Response
 
 from gateway.event import Scalar
+from gateway.wire.message import Bye, ByeCode
 
 
 class Phase(StrEnum):
@@ -166,11 +167,21 @@ _CLOSE = {
     1014: FaultCause.BAD_GATEWAY,
 }
 
+_BYE = {
+    ByeCode.IDENTITY: FaultCause.PEER_POLICY,
+    ByeCode.REPLACED: FaultCause.PEER_POLICY,
+    ByeCode.NOT_AUTHORISED: FaultCause.UNAUTHORISED,
+    ByeCode.OVERLOADED: FaultCause.OVERLOADED,
+    ByeCode.PROTOCOL: FaultCause.PEER_PROTOCOL,
+}
+
 
 def of_connect(error: BaseException, phase: Phase, clock_synced: bool, wall_ns: int) -> Fault:
     """Judge why no session could be made. `wall_ns` is only for a Retry-After that is a date."""
-    if isinstance(error, ValueError) and isinstance(error.__cause__, InvalidStatus):
-        error = error.__cause__  # "cannot follow redirect": the redirect itself is the news
+    if isinstance(error, (ValueError, InvalidURI)):
+        # The library could not follow a redirect: the redirect itself is the news.
+        before = error.__cause__ or error.__context__
+        error = before if isinstance(before, InvalidStatus) else error
     if isinstance(error, InvalidProxyStatus):
         status = error.response.status_code
         text = f"the proxy answered CONNECT with {status}"
@@ -218,6 +229,14 @@ def of_close(error: ConnectionClosed, phase: Phase = Phase.SESSION) -> Fault:
     return Fault(FaultCause.EOF, Side.PEER, phase, "connection ended without a close frame")
 
 
+def of_bye(bye: Bye) -> Fault:
+    """Judge an ending that the centre announced with `Bye`."""
+    known = {code.value: cause for code, cause in _BYE.items()}
+    cause = known.get(bye.code, FaultCause.PEER_STOPPED)
+    retry_after_s = bye.retry_after_s if bye.retry_after_s > 0 else None
+    return Fault(cause, Side.PEER, Phase.SESSION, bye.text, bye.code, retry_after_s)
+
+
 def _of_system(error: OSError, phase: Phase) -> Fault:
     code = error.errno
     if isinstance(error, socket.gaierror):
@@ -259,13 +278,14 @@ def _of_verification(error: ssl.SSLCertVerificationError, clock_synced: bool) ->
 
 
 def _of_tls(error: ssl.SSLError, phase: Phase) -> Fault:
-    # HTTP in place of TLS, and what OpenSSL 3 calls it.
-    not_tls = error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
+    reason = getattr(error, "reason", None) or ""  # only what OpenSSL raised has one
+    # HTTP in place of TLS, as OpenSSL calls it.
+    not_tls = reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return Fault(FaultCause.UPGRADE_EOF, Side.PEER, phase, _text(error))
     cause = FaultCause.TLS_NOT_TLS if not_tls else FaultCause.TLS_POLICY
     side = Side.PATH if not_tls else Side.PEER
-    return Fault(cause, side, phase, error.reason or _text(error))
+    return Fault(cause, side, phase, reason or _text(error))
 
 
 def _of_status(response: Response, phase: Phase, wall_ns: int) -> Fault:

@@ -43,16 +43,20 @@ class _Scraped(Collector):
         self._sources = sources
 
     def collect(self) -> Iterator[Metric]:
-        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
-        for source in tuple(self._sources):
-            for sample in source():
-                family = families.get(sample.name)
-                if family is None:
-                    kind = CounterMetricFamily if sample.counter else GaugeMetricFamily
-                    names = [name for name, _ in sample.labels]
-                    family = families[sample.name] = kind(sample.name, sample.text, labels=names)
-                family.add_metric([value for _, value in sample.labels], sample.value)
-        yield from families.values()
+        yield from families(sample for source in tuple(self._sources) for sample in source())
+
+
+def families(samples: Iterable[Sample]) -> Iterable[Metric]:
+    """Group samples by name."""
+    found: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+    for sample in samples:
+        family = found.get(sample.name)
+        if family is None:
+            kind = CounterMetricFamily if sample.counter else GaugeMetricFamily
+            names = [name for name, _ in sample.labels]
+            family = found[sample.name] = kind(sample.name, sample.text, labels=names)
+        family.add_metric([value for _, value in sample.labels], sample.value)
+    return found.values()
 
 
 class Metrics:
@@ -115,12 +119,6 @@ class Metrics:
         self.clock_synced = gauge("clock_synchronised", "1 while the wall clock is synchronised")
         self.clock_steps = counter("clock_steps", "Steps of the wall clock above 100 ms")
         self.anchors = counter("anchors", "Anchors (boottime to wall time) recorded")
-        self.fsync_seconds = Histogram(
-            "gateway_spool_fsync_seconds",
-            "Duration of the spool's flushes to disk",
-            registry=registry,
-            buckets=_SECONDS,
-        )
 
     def read_from(self, source: Callable[[], Iterable[Sample]]) -> None:
         """Ask `source` at every scrape; it is called in the listener's thread."""

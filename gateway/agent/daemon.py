@@ -1,0 +1,276 @@
+"""The agent: puts spool, buses and uplink together, reloads and stops them.
+
+Owns the life of the process: what starts when, what a signal does, what the service manager is
+told. Starts no thread of its own and knows nothing of registers or messages.
+"""
+
+import asyncio
+import gc
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway import __version__
+from gateway.agent.anchors import TICK_S, Anchors
+from gateway.agent.faults import FaultCause
+from gateway.agent.fleet import Fleet
+from gateway.agent.identity import instance
+from gateway.agent.metrics import Metrics
+from gateway.agent.recorder import Recorder
+from gateway.agent.spool.spool import Spool
+from gateway.agent.spool_metrics import SpoolCollector
+from gateway.agent.uplink import Identity, Uplink
+from gateway.config.agent import AgentSettings
+from gateway.config.diff import Changes, diff
+from gateway.errors import ConfigError
+from gateway.event import Event, EventKind, Scalar
+from gateway.process import log
+from gateway.process.clock import Clock, HostFiles
+from gateway.process.files import load_agent
+from gateway.process.notify import Notifier
+from gateway.process.signals import Signals
+from gateway.process.timesync import TimeSync
+
+logger = logging.getLogger(__name__)
+
+SWITCH_INTERVAL_S = 0.0002
+"""Python's thread switch interval: the default 5 ms would stand between a bus thread and its
+deadline."""
+LEAVE_S = 3.0
+"""How long a stopping agent waits for the centre's last acks and the goodbye."""
+SYNC_TICKS = 10
+"""Anchor ticks between two questions whether the clock is synchronised."""
+
+
+def run(path: Path) -> int:
+    """Run the agent with the config file at `path` until a signal stops it; return the status.
+
+    Raises: ConfigError, SpoolError before anything has started.
+    """
+    settings = load_agent(path)
+    log.set_up(settings.log_level)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    clock, host = Clock(), HostFiles()
+    boot_id = host.boot_id()
+    spool = Spool.open(settings.spool, settings.gateway_id, boot_id, clock)
+    return asyncio.run(Agent(path, settings, spool, boot_id, clock, host).run())
+
+
+class Agent:
+    """One run of the daemon."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: AgentSettings,
+        spool: Spool,
+        boot_id: bytes,
+        clock: Clock,
+        host: HostFiles,
+    ) -> None:
+        self._path = path
+        self._settings = settings
+        self._spool = spool
+        self._boot_id = boot_id
+        self._clock = clock
+        self._instance = instance(host)
+        self._notifier = Notifier()
+        self._metrics = Metrics()
+        self._sync = TimeSync(clock, host)
+        self._recorder = Recorder(spool, self._metrics, settings.uplink.batch_s)
+        self._fleet = Fleet(self._recorder, self._metrics, clock)
+        self._uplink: Uplink | None = None
+        self._uplink_task: asyncio.Task[None] | None = None
+        self._stop_listening: Callable[[], None] | None = None
+        self._states: dict[str, str] = {}
+
+    async def run(self) -> int:
+        """Start everything, wait for a stop, leave in order."""
+        settings, spool = self._settings, self._spool
+        spool.on_event = self._recorder.event
+        self._metrics.read_from(self._fleet.samples)
+        self._metrics.registry.register(SpoolCollector(spool))
+        self._stop_listening = self._metrics.listen(settings.metrics.listen)
+        with Signals().installed() as signals:
+            async with asyncio.TaskGroup() as group:
+                jobs = [
+                    group.create_task(spool.run(), name="agent.spool"),
+                    group.create_task(self._anchor(), name="agent.anchors"),
+                    group.create_task(self._notifier.keep_watchdog(), name="agent.watchdog"),
+                    group.create_task(self._fleet.supervise(), name="agent.fleet"),
+                    group.create_task(self._reloads(signals, group), name="agent.reload"),
+                ]
+                self._event(
+                    EventKind.AGENT_STARTED, version=__version__, revision=settings.revision
+                )
+                self._applied()
+                self._fleet.start(settings.buses)
+                self._start_uplink(group)
+                # What start-up left behind is not looked at again by the collector.
+                gc.collect()
+                gc.freeze()
+                self._notifier.ready()
+                logger.info(
+                    "agent started version=%s revision=%s buses=%d",
+                    __version__,
+                    settings.revision,
+                    len(settings.buses),
+                )
+                await signals.stop.wait()
+                await self._leave(jobs[0])
+                for job in jobs:
+                    job.cancel()
+        if self._stop_listening is not None:
+            self._stop_listening()
+        self._notifier.close()
+        return 0
+
+    # -- the uplink ----------------------------------------------------------------------------
+
+    def _start_uplink(self, group: asyncio.TaskGroup) -> None:
+        settings = self._settings
+        facts: list[tuple[str, Scalar]] = [("config_revision", settings.revision)]
+        facts += [(f"label.{name}", value) for name, value in settings.labels]
+        identity = Identity(settings.gateway_id, self._instance, self._boot_id, tuple(facts))
+        uplink = self._uplink = Uplink(
+            settings.uplink,
+            identity,
+            self._recorder,
+            self._spool,
+            self._metrics,
+            self._clock,
+            self._sync,
+            lambda text: self._state("uplink", text),
+        )
+        self._recorder.live = uplink.offer
+        self._recorder.batch_s = settings.uplink.batch_s
+        self._uplink_task = group.create_task(self._supervised(uplink), name="agent.uplink")
+
+    async def _supervised(self, uplink: Uplink) -> None:
+        """Keep the uplink going: a bug there must not stop the polling."""
+        while True:
+            try:
+                await uplink.run()
+            except Exception as error:  # supervised: told as an event, tried again
+                logger.exception("uplink failed")
+                self._metrics.tasks_failed.labels("uplink").inc()
+                self._event(EventKind.TASK_FAILED, task="agent.uplink", text=repr(error))
+                await asyncio.sleep(self._settings.uplink.backoff_initial_s)
+            else:
+                return
+
+    async def _leave_uplink(self, cause: FaultCause) -> None:
+        """End the session; cut it short when the centre does not answer."""
+        if self._uplink is None or self._uplink_task is None:
+            return
+        self._uplink.leave(cause)
+        _, late = await asyncio.wait({self._uplink_task}, timeout=LEAVE_S)
+        for task in late:
+            task.cancel()
+
+    # -- reload and stop -----------------------------------------------------------------------
+
+    async def _reloads(self, signals: Signals, group: asyncio.TaskGroup) -> None:
+        while True:
+            await signals.reload.wait()
+            signals.reload.clear()
+            self._notifier.reloading()
+            await self._reload(group)
+            self._notifier.ready()
+
+    async def _reload(self, group: asyncio.TaskGroup) -> None:
+        """Take over a changed file, or keep what runs and say why."""
+        try:
+            settings = load_agent(self._path)
+            changes = diff(self._settings, settings)
+            if changes.identity:
+                raise ConfigError(
+                    "gateway.id and gateway.state_directory change only with a restart of the "
+                    "daemon; the running configuration stays"
+                )
+        except (ConfigError, OSError) as error:
+            self._metrics.config_rejected.inc()
+            self._event(EventKind.CONFIG_REJECTED, text=str(error))
+            self._state("config", f"config rejected: {error}")
+            logger.error("config rejected text=%r", str(error))
+            return
+        await self._apply(settings, changes, group)
+
+    async def _apply(
+        self, settings: AgentSettings, changes: Changes, group: asyncio.TaskGroup
+    ) -> None:
+        old, self._settings = self._settings, settings
+        if changes.metrics:
+            try:
+                self._listen_again(settings.metrics.listen)
+            except ConfigError as error:
+                logger.error("metrics listener kept off text=%r", str(error))
+                self._state("metrics", str(error))
+        if changes.log_level:
+            log.set_up(settings.log_level)
+        by_name = {bus.name: bus for bus in settings.buses}
+        again = [by_name[name] for name in (*changes.changed, *changes.added)]
+        if again or changes.removed:
+            await self._fleet.change([*changes.changed, *changes.removed], again)
+        if changes.uplink or changes.labels or old.revision != settings.revision:
+            self._recorder.flush()
+        if changes.uplink or changes.labels:
+            await self._leave_uplink(FaultCause.RECONFIGURED)
+            self._start_uplink(group)
+        self._applied()
+        logger.info("config applied revision=%s changes=%s", settings.revision, changes)
+
+    def _applied(self) -> None:
+        self._metrics.config_applied.set(self._clock.wall_ns() / 1e9)
+        self._event(EventKind.CONFIG_APPLIED, revision=self._settings.revision)
+        self._state("config", f"config {self._settings.revision}")
+
+    def _listen_again(self, address: str) -> None:
+        if self._stop_listening is not None:
+            self._stop_listening()
+            self._stop_listening = None
+        self._stop_listening = self._metrics.listen(address)
+
+    async def _leave(self, commits: asyncio.Task[None]) -> None:
+        """Flush and say goodbye, within 5 s whatever the network does."""
+        self._notifier.stopping()
+        logger.info("agent stopping")
+        await self._fleet.stop()
+        self._recorder.flush()
+        self._event(EventKind.AGENT_STOPPING, backlog=self._spool.backlog().records)
+        records = self._recorder.end()
+        await self._leave_uplink(FaultCause.STOPPED)
+        commits.cancel()
+        await asyncio.wait({commits})
+        await self._spool.close(clean=True)
+        logger.info("agent stopped readings=%d records=%d", self._recorder.readings, records)
+
+    # -- clocks and what is told ---------------------------------------------------------------
+
+    async def _anchor(self) -> None:
+        """Compare the clocks every second; record an anchor when the rule says so."""
+        anchors, ticks = Anchors(), 0
+        while True:
+            if ticks % SYNC_TICKS == 0:
+                self._sync.refresh()
+                self._metrics.clock_synced.set(self._sync.synced)
+            ticks += 1
+            reading = self._sync.reading()
+            verdict = anchors.compare(reading)
+            if verdict.record:
+                self._recorder.anchor(reading)
+            if verdict.step_ns:
+                self._metrics.clock_steps.inc()
+                step_s = round(verdict.step_ns / 1e9, 3)
+                self._event(EventKind.CLOCK_STEPPED, step_s=step_s, synced=self._sync.synced)
+                logger.warning("wall clock stepped step_s=%.3f", step_s)
+            await asyncio.sleep(TICK_S)
+
+    def _event(self, kind: EventKind, **fields: Scalar) -> None:
+        self._recorder.event(Event.make(kind, self._clock.boottime_ns(), **fields))
+
+    def _state(self, part: str, text: str) -> None:
+        """Put the parts' states together into the one line `systemctl status` shows."""
+        self._states[part] = text
+        self._notifier.status("; ".join(self._states.values()))

@@ -1,0 +1,143 @@
+"""The buses of the daemon: start, supervise, change and stop them; make one schema of all.
+
+Owns the threads' life and where each bus's blocks stand in the common schema; never touches a port
+and never decides what to poll. Everything here runs in the event loop; rows and events of a bus
+thread arrive through `call_soon_threadsafe`, in order.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.agent.bus import Bus
+from gateway.agent.bus_thread import BusThread
+from gateway.agent.metrics import Metrics, Sample
+from gateway.agent.poller import Poller
+from gateway.agent.recorder import Recorder
+from gateway.config.agent import BusSettings
+from gateway.event import Event, EventKind
+from gateway.process.clock import Clock
+from gateway.reading import Row, Schema, SchemaBlock
+
+logger = logging.getLogger(__name__)
+
+STOP_S = 1.5
+"""How long a thread may take to finish the transaction in hand."""
+CHECK_S = 1.0
+"""How often the threads are looked after."""
+
+
+@dataclass(slots=True, eq=False)
+class _Unit:
+    """One bus: its thread, its poller, and where its blocks begin in the schema."""
+
+    settings: BusSettings
+    poller: Poller
+    thread: BusThread
+    offset: int = 0
+
+
+class Fleet:
+    """All buses. `start` and `change` take the buses wanted; the rest is kept."""
+
+    def __init__(self, recorder: Recorder, metrics: Metrics, clock: Clock) -> None:
+        self._recorder = recorder
+        self._metrics = metrics
+        self._clock = clock
+        self._units: dict[str, _Unit] = {}
+
+    def start(self, buses: Iterable[BusSettings]) -> None:
+        """Start these buses beside those that run; the schema is made anew."""
+        fresh = [self._make(settings) for settings in buses]
+        for unit in fresh:
+            self._units[unit.settings.name] = unit
+        self._compose()
+        for unit in fresh:
+            unit.thread.start()
+
+    async def change(self, stop: Sequence[str], start: Sequence[BusSettings]) -> None:
+        """Stop the buses named, then start others; the rest never notices."""
+        await self._stop([self._units[name] for name in stop if name in self._units])
+        self.start(start)
+
+    async def stop(self) -> None:
+        """Stop every bus; what they read before is recorded when this returns."""
+        await self._stop(list(self._units.values()))
+
+    async def supervise(self) -> None:
+        """Restart a bus whose thread ended by itself, until cancelled. The others go on."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            for unit in list(self._units.values()):
+                if unit.thread.ended.done():
+                    self._restart(unit)
+
+    def samples(self) -> Iterable[Sample]:
+        """Return the buses' counters for a scrape (called in the listener's thread)."""
+        for unit in list(self._units.values()):
+            yield from unit.poller.samples()
+
+    # -- one bus -------------------------------------------------------------------------------
+
+    def _make(self, settings: BusSettings) -> _Unit:
+        loop = asyncio.get_running_loop()
+        unit: _Unit
+
+        def hand_over(call: Callable[[_Unit], None]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the agent has left
+                loop.call_soon_threadsafe(call, unit)
+
+        poller = Poller(
+            settings,
+            self._clock,
+            lambda _, rows: hand_over(lambda unit: self._rows(unit, rows)),
+            lambda event: hand_over(lambda _: self._recorder.event(event)),
+        )
+        unit = _Unit(settings, poller, BusThread(Bus(settings, self._clock), poller))
+        return unit
+
+    def _compose(self) -> None:
+        """Lay the blocks of all buses one after the other."""
+        blocks: list[SchemaBlock] = []
+        for unit in self._units.values():
+            unit.offset = len(blocks)
+            blocks.extend(unit.poller.schema_blocks)
+        self._recorder.use_schema(Schema(tuple(blocks)))
+
+    def _rows(self, unit: _Unit, rows: Sequence[Row]) -> None:
+        if self._units.get(unit.settings.name) is not unit:
+            return  # a thread that would not stop in time: its blocks are not in the schema
+        if unit.offset:
+            rows = [replace(row, block=row.block + unit.offset) for row in rows]
+        self._recorder.rows(rows)
+
+    def _restart(self, unit: _Unit) -> None:
+        name = unit.settings.name
+        error = unit.thread.ended.exception()
+        logger.error("bus thread ended by itself, restarting bus=%s", name, exc_info=error)
+        self._metrics.tasks_failed.labels("bus").inc()
+        self._recorder.event(
+            Event.make(
+                EventKind.TASK_FAILED,
+                self._clock.boottime_ns(),
+                task=f"agent.bus[{name}]",
+                text=repr(error),
+            )
+        )
+        self.start([unit.settings])
+
+    async def _stop(self, units: Sequence[_Unit]) -> None:
+        if not units:
+            return
+        for unit in units:
+            unit.thread.stop()
+        deadline = self._clock.now() + STOP_S
+        for unit in units:
+            left = max(0.0, deadline - self._clock.now())
+            if not await asyncio.to_thread(unit.thread.join, left):
+                logger.error("bus thread does not stop bus=%s", unit.settings.name)
+        await asyncio.sleep(0)  # what the threads handed over before they ended comes first
+        for unit in units:
+            self._units.pop(unit.settings.name, None)

@@ -1,0 +1,255 @@
+"""The uplink, its session and its endings, against a centre in memory and a real spool."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from gateway.agent.faults import FaultCause
+from gateway.agent.metrics import Metrics
+from gateway.agent.recorder import Recorder
+from gateway.agent.spool.spool import Spool
+from gateway.agent.uplink import Identity, Uplink
+from gateway.config.agent import SpoolSettings, UplinkSettings
+from gateway.process.clock import Clock, HostFiles
+from gateway.process.timesync import TimeSync
+from gateway.reading import Row, Schema, SchemaBlock, SchemaPoint
+from gateway.wire.message import ByeCode, NackCode
+from gateway.wire.record import RecordKind
+from tests.agent.memory_centre import MemoryCentre, memory_centre
+from tests.rig import Relay, free_port
+
+SCHEMA = Schema((SchemaBlock("meter", 1.0, (SchemaPoint("v", "V", "f32"),)),))
+QUICK = UplinkSettings(
+    url="",
+    heartbeat_s=0.3,
+    heartbeat_timeout_s=0.3,
+    connect_timeout_s=3.0,
+    backoff_initial_s=0.02,
+    backoff_max_s=0.05,
+)
+
+
+@dataclass(slots=True)
+class Side:
+    """The agent's side of a test."""
+
+    spool: Spool
+    recorder: Recorder
+    uplink: Uplink
+    metrics: Metrics
+    status: list[str]
+    made: int = 0
+
+    def read(self, count: int = 1) -> None:
+        """Make readings."""
+        for _ in range(count):
+            self.made += 1
+            row = Row(0, Clock().boottime_ns() // 100_000 * 100_000, (float(self.made),))
+            self.recorder.rows([row])
+
+    async def empty(self) -> None:
+        """Wait until the centre has everything."""
+        await until(lambda: self.spool.backlog().records == 0)
+
+
+async def until(check: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Wait until it is so."""
+    async with asyncio.timeout(timeout_s):
+        while not check():
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def agent(
+    directory: Path, port: int, settings: UplinkSettings = QUICK
+) -> AsyncIterator[Side]:
+    """Run spool and uplink; leaves in order and fails if that takes long."""
+    clock, metrics, status = Clock(), Metrics(), list[str]()
+    spool_settings = SpoolSettings(
+        directory=str(directory / "spool"), max_bytes=4 << 20, keep_free_bytes=0
+    )
+    spool = Spool.open(spool_settings, "site-1", b"b" * 16, clock)
+    recorder = Recorder(spool, metrics, 0.0)
+    recorder.use_schema(SCHEMA)
+    uplink = Uplink(
+        replace(settings, url=f"ws://127.0.0.1:{port}/gateway"),
+        Identity("site-1", b"i" * 16, b"b" * 16, (("config_revision", "abc"),)),
+        recorder,
+        spool,
+        metrics,
+        clock,
+        TimeSync(clock, HostFiles(directory), lambda: None),
+        status.append,
+    )
+    recorder.live = uplink.offer
+    async with asyncio.TaskGroup() as group:
+        commits = group.create_task(spool.run())
+        link = group.create_task(uplink.run())
+        try:
+            yield Side(spool, recorder, uplink, metrics, status)
+        finally:
+            uplink.leave(FaultCause.STOPPED)
+            async with asyncio.timeout(5):
+                await link
+            commits.cancel()
+            await asyncio.wait({commits})
+            await spool.close(clean=True)
+
+
+def rows_of(centre: MemoryCentre) -> int:
+    """Count the ROWS records the centre holds."""
+    return sum(record.kind == RecordKind.ROWS for record in centre.records.values())
+
+
+async def test_live_and_backlog_arrive_once(tmp_path: Path) -> None:
+    """What was made before and during a session is stored once, and the spool is empty."""
+    port = free_port()
+    centre = MemoryCentre()
+    async with agent(tmp_path, port) as side:
+        side.read(500)
+        await asyncio.sleep(0.1)
+        async with memory_centre(centre, port):
+            await until(lambda: len(centre.hellos) == 1)
+            side.read(100)
+            await side.empty()
+            assert rows_of(centre) == 600
+            assert set(centre.copies.values()) == {1}
+            assert "connected" in side.status[-1]
+            hello = centre.hellos[0]
+            assert (hello.gateway_id, hello.facts) == ("site-1", (("config_revision", "abc"),))
+            side.uplink.leave(FaultCause.STOPPED)
+            await until(lambda: centre.byes == [ByeCode.STOPPING])
+    assert centre.events("session_opened")[0]["session"] == 1
+    assert centre.events("connect_failed")[0]["cause"] == "refused"
+    assert len(centre.events("connect_failed")) == 1  # the same failure is told once
+
+
+async def test_a_centre_that_is_killed_and_comes_back(tmp_path: Path) -> None:
+    """Unacked records are sent again, and the next Hello says how the session ended."""
+    port = free_port()
+    centre = MemoryCentre()
+    async with agent(tmp_path, port) as side:
+        async with memory_centre(centre, port):
+            side.read(10)
+            await side.empty()
+            centre.mute = True
+            side.read(10)
+            await until(lambda: rows_of(centre) == 20)
+        await until(lambda: side.metrics.connected._value.get() == 0)
+        centre.mute = False
+        side.read(10)
+        async with memory_centre(centre, port):
+            await side.empty()
+            assert rows_of(centre) == 30
+            ended = dict(centre.hellos[-1].ended)
+            assert (ended["cause"], ended["side"]) == ("eof", "peer")
+            assert centre.hellos[-1].last_session == 1
+            told = centre.events("session_ended")[0]
+            assert told["session"] == 1
+            assert told["cause"] == "eof"
+            assert isinstance(told["tcp_rtt_s"], float)
+            assert max(centre.copies.values()) == 1  # Welcome told what was there already
+
+
+async def test_a_half_open_link_is_found(tmp_path: Path) -> None:
+    """Silence longer than heartbeat and time-out ends the session; it says whose fault."""
+    centre = MemoryCentre()
+    async with memory_centre(centre):
+        relay = Relay(centre.port)
+        try:
+            async with agent(tmp_path, relay.port) as side:
+                side.read(1)
+                await side.empty()
+                relay.dark()
+                side.read(5)
+                began = Clock().now()
+                await until(lambda: side.metrics.connected._value.get() == 0)
+                limit = QUICK.heartbeat_s + QUICK.heartbeat_timeout_s
+                assert Clock().now() - began < limit + 2.0
+                relay.light()
+                await side.empty()
+                assert rows_of(centre) == 6
+                assert centre.events("session_ended")[0]["cause"] == "half_open"
+                assert centre.events("session_ended")[0]["side"] == "path"
+        finally:
+            relay.stop()
+
+
+async def test_round_trips_and_heartbeats(tmp_path: Path) -> None:
+    """Pings are measured, and the agent's heartbeat messages come as Welcome asked."""
+    async with memory_centre(MemoryCentre()) as centre, agent(tmp_path, centre.port) as side:
+        await until(lambda: centre.heartbeats >= 2)
+        await until(lambda: side.metrics.round_trip._sum.get() > 0)
+
+
+async def test_the_centres_goodbye_is_honoured(tmp_path: Path) -> None:
+    """After a Bye with retry_after the agent stays away that long."""
+    async with memory_centre(MemoryCentre()) as centre, agent(tmp_path, centre.port) as side:
+        await until(lambda: side.metrics.connected._value.get() == 1)
+        await centre.bye(ByeCode.DRAINING, "restart", 0.5)
+        await until(lambda: side.metrics.connected._value.get() == 0)
+        left = Clock().now()
+        side.read(1)
+        await until(lambda: len(centre.hellos) == 2)
+        assert Clock().now() - left >= 0.4
+        await side.empty()
+        ended = centre.events("session_ended")[0]
+        assert (ended["cause"], ended["retry_after_s"]) == ("peer_stopped", 0.5)
+
+
+@pytest.mark.parametrize("answer", ["text", b"", b"\xff" * 50, b"\x91\x02", b"\x93\x05\x01\x90"])
+async def test_a_centre_that_talks_nonsense(tmp_path: Path, answer: bytes | str) -> None:
+    """Anything but gateway.v1 ends the session as the peer's fault; the agent lives on."""
+    centre = MemoryCentre(first_bytes=answer)
+    async with memory_centre(centre), agent(tmp_path, centre.port) as side:
+        await until(lambda: any("protocol" in line for line in side.status))
+        centre.first_bytes = None
+        side.read(3)
+        await side.empty()
+        assert rows_of(centre) == 3
+        assert centre.events("session_ended")[0]["cause"] == "protocol"
+
+
+async def test_refused_records_are_sent_again(tmp_path: Path) -> None:
+    """A Nack that asks for patience costs nothing."""
+    centre = MemoryCentre(refuse_once=NackCode.SLOW_DOWN)
+    async with memory_centre(centre), agent(tmp_path, centre.port) as side:
+        side.read(5)
+        await side.empty()
+        assert rows_of(centre) == 5
+        assert side.metrics.refused._value.get() > 0
+
+
+async def test_more_than_the_window(tmp_path: Path) -> None:
+    """Live records beyond the credit go through the backlog and none is lost."""
+    async with memory_centre(MemoryCentre()) as centre, agent(tmp_path, centre.port) as side:
+        await until(lambda: side.metrics.connected._value.get() == 1)
+        centre.mute = True
+        side.read(5000)
+        await asyncio.sleep(0.1)
+        centre.mute = False
+        for receiver_epoch in {epoch for epoch, _ in centre.records}:
+            seqs = sorted(seq for epoch, seq in centre.records if epoch == receiver_epoch)
+            centre.receivers[-1].committed(receiver_epoch, [(seqs[0], seqs[-1])], Clock().now())
+        for connection in tuple(centre.connections):
+            await centre._flush(connection, centre.receivers[-1])
+        await side.empty()
+        assert rows_of(centre) == 5000
+        assert set(centre.copies.values()) == {1}
+
+
+async def test_leaving_while_nobody_answers(tmp_path: Path) -> None:
+    """A stop does not wait for a connection attempt or a backoff."""
+    settings = replace(QUICK, backoff_initial_s=60.0, backoff_max_s=60.0)
+    async with agent(tmp_path, free_port(), settings) as side:
+        await until(lambda: any("refused" in line for line in side.status))
+    taken: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", 0)
+    async with silent, agent(tmp_path, silent.sockets[0].getsockname()[1]):
+        await until(lambda: bool(taken))
+    for writer in taken:
+        writer.transport.abort()
