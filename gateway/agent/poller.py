@@ -21,6 +21,7 @@ from gateway.modbus.values import decode
 from gateway.polling.blocks import Block
 from gateway.polling.device import DevicePolling, GroupBlock
 from gateway.polling.health import BUSY_PAUSE_S, BUSY_RETRIES, Transition
+from gateway.polling.load import silence_s
 from gateway.polling.poll import Poll
 from gateway.process.clock import Clock
 from gateway.reading import TICK_NS, Cause, Row, SchemaBlock, Value
@@ -74,10 +75,11 @@ class Poller:
         self._lost_since: float | None = None
         self._devices: list[DevicePolling] = []
         blocks: list[SchemaBlock] = []
-        silence_s = 3.5 * settings.character_s if settings.baud <= 19200 else 0.00175
         start = clock.now()
         for device in settings.devices:
-            polling = DevicePolling(device, settings.character_s, silence_s, start, len(blocks))
+            polling = DevicePolling(
+                device, settings.character_s, silence_s(settings), start, len(blocks)
+            )
             self._devices.append(polling)
             blocks.extend(block.schema for block in polling.blocks)
         self.schema_blocks = tuple(blocks)

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from gateway.config.positions import Path, key_positions
 from gateway.config.problems import Problem, Problems, did_you_mean, shown
+from gateway.config.repair import AT, quote_bare_words
 
 S = TypeVar("S", str, str | None)
 N = TypeVar("N", int, int | None)
@@ -21,7 +22,6 @@ F = TypeVar("F", float, float | None)
 
 MAX_BYTES = 1024 * 1024
 """Largest file read; a hundred devices take 20 kB."""
-_AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 class Document:
@@ -31,6 +31,7 @@ class Document:
         self.name = name
         self.problems = problems
         self.positions: dict[Path, tuple[int, int]] = {}
+        self._repaired: dict[int, str] = {}
 
     @classmethod
     def read(cls, text: str, name: str, problems: Problems) -> "Section":
@@ -43,6 +44,7 @@ class Document:
             )
             return Section(document, values, (), "")
         try:
+            text, document._repaired = quote_bare_words(text)
             values = tomllib.loads(text)
             document.positions = key_positions(text)
         except ValueError as error:
@@ -52,9 +54,19 @@ class Document:
             values = {}
         return Section(document, values, (), "")
 
+    def close_repairs(self) -> None:
+        """Note each word without quotes that no getter found wrong."""
+        noted = {problem.line for problem in self.problems.problems}
+        for path, (line, column) in self.positions.items():
+            if line in self._repaired and line not in noted:
+                word = self._repaired[line]
+                key = ".".join(str(part) for part in path if isinstance(part, str))
+                self.note((line, column), key, f"found {word}", f'write it in quotes, "{word}"')
+                noted.add(line)
+
     def _not_toml(self, message: str, text: str) -> None:
-        match = _AT.search(message)
-        what = _AT.sub("", message)[:200]
+        match = AT.search(message)
+        what = AT.sub("", message)[:200]
         if match is None:
             place = (0, 0)
         elif match.group(1):
@@ -254,11 +266,13 @@ class Section:
         return sections
 
     def close(self) -> None:
-        """Note every key that nobody asked for, with the nearest known one."""
+        """Note every key that nobody asked for, with the nearest known one; the root comes last."""
         for key in self.values:
             if key not in self._asked:
                 cure = did_you_mean(key, self._asked, "known here")
                 self.problem(key, "unknown key", cure)
+        if not self.path:
+            self.document.close_repairs()
 
 
 def _unquoted(value: object) -> str:

@@ -112,7 +112,9 @@ def _table(section: Section, default: Table | None, *, required: bool) -> Table 
         if isinstance(value, int) and not isinstance(value, bool):
             if value in (1, 2, 3, 4):
                 return Table(value)
-            section.problem("function_code", f"found {shown(value)}", f"a code that reads: {cure}")
+            section.problem(
+                "function_code", f"found {shown(value)}", f"give a code that reads: {cure}"
+            )
         return default
     section.integer("function_code", 0, low=1, high=4)
     if word is None and default is None and required and "table" not in section:
