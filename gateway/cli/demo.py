@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import count
 from types import FrameType
 
 from gateway.cli.demo_report import Report, compare, snapshot
@@ -63,15 +64,14 @@ def _watch(site: Site, seconds: float | None, screen: Screen | None) -> None:
     """Show the site once a second until the time is over. Ctrl-C comes out as it is."""
     started = time.monotonic()
     try:
-        while True:
-            elapsed = time.monotonic() - started
-            left = REDRAW_S if seconds is None else min(REDRAW_S, seconds - elapsed)
-            if left <= 0:
-                return
-            time.sleep(left)
+        for tick in count(1):
+            due = tick * REDRAW_S if seconds is None else min(tick * REDRAW_S, seconds)
+            time.sleep(max(0.0, started + due - time.monotonic()))
             site.check()
             if screen is not None:
                 screen.show(snapshot(site, time.monotonic() - started))
+            if due == seconds:
+                return
     finally:
         if screen is not None:
             screen.close()

@@ -3,16 +3,28 @@
 Owns which metric is which number. Draws nothing and starts nothing.
 """
 
+import json
+import time
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from gateway.cli.demo_count import Made, Stored, duplicated_readings, missing_readings
 from gateway.cli.demo_site import GATEWAY_ID, Site
 from gateway.cli.demo_view import DeviceLine, Snapshot
-from gateway.cli.scrape import Scrape
+from gateway.cli.scrape import Scrape, get
+from gateway.cli.virtual_devices import demo_devices
 
 SENSOR_TO_STORE = "centre_sensor_to_store_seconds"
-SHOWN_POINTS = 4
-"""Points of a device on the screen."""
+SHOWN = {
+    "eastron-sdm630": (("voltage_l1", "V"), ("active_power", "W"), ("import_energy", "kWh")),
+    "eastron-sdm120": (("voltage", "V"), ("active_power", "W"), ("import_energy", "kWh")),
+    "peacefair-pzem-016": (("voltage", "V"), ("active_power", "W"), ("frequency", "Hz")),
+    "xy-md02": (("temperature", "°C"), ("humidity", "%RH")),
+    "abb-b23": (("voltage_l1", "V"), ("active_power", "W"), ("import_energy", "kWh")),
+}
+"""Profile → points on the screen, with their units."""
+LOOK_BACK_S = 5
+"""How old the latest value of a point may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +86,27 @@ def snapshot(site: Site, elapsed_s: float) -> Snapshot:
 
 
 def latest(site: Site) -> tuple[DeviceLine, ...]:
-    """Return the devices with the latest values the centre has stored."""
-    return ()
+    """Return the devices with the latest values the centre has stored, through its HTTP API."""
+    since = int(time.time()) - LOOK_BACK_S
+    lines = []
+    for device in demo_devices():
+        values = []
+        for point, unit in SHOWN[device.profile]:
+            query = urlencode({"point": f"{device.name}.{point}", "from": since})
+            found = json.loads(get(site.admin, f"/api/gateways/{GATEWAY_ID}/readings?{query}"))
+            readings = found["readings"]
+            values.append((readings[-1]["value"] if readings else None, unit))
+        lines.append(DeviceLine(device.name, device.profile, tuple(values)))
+    return tuple(lines)
 
 
 def compare(site: Site, elapsed_s: float) -> Report:
     """Stop the agent, then the centre, and compare what one made with what the other stored."""
     agent = Scrape.fetch(site.agent_metrics)
     centre = Scrape.fetch(site.admin)
-    bus = site.bus_counts()
+    busy = site.bus_counts()
     made = Made.read(site.stop_agent())
+    bus = site.bus_counts()
     site.stop_centre()
     stored = Stored.count(site.store, GATEWAY_ID)
     return Report(
@@ -99,7 +122,7 @@ def compare(site: Site, elapsed_s: float) -> Report:
         bad_polls=int(agent.total("gateway_bad_polls_total")),
         bus_requests=bus.requests,
         bus_replies=bus.replies,
-        bus_utilisation=round(bus.busy_s / bus.elapsed_s, 4) if bus.elapsed_s else 0.0,
+        bus_utilisation=round(busy.busy_s / busy.elapsed_s, 4) if busy.elapsed_s else 0.0,
         latency_p50_s=_rounded(centre.quantile(SENSOR_TO_STORE, 0.5)),
         latency_p99_s=_rounded(centre.quantile(SENSOR_TO_STORE, 0.99)),
         sessions=stored.sessions,

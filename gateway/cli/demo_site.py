@@ -23,6 +23,8 @@ from gateway.cli.virtual_devices import demo_devices
 GATEWAY_ID = "demo-gateway"
 BAUD = 19200
 SPOOL_BYTES = 16 * 1024 * 1024
+HEARTBEAT_S = 5.0
+"""Six times the default rate, so that the round trip is on the screen before anybody leaves."""
 READY_S = 20.0
 """How long the centre may take to be ready, and the agent to have its first session."""
 STOP_S = 10.0
@@ -139,6 +141,9 @@ tokens_file = "tokens"
 certificate_file = "{certificates.certificate_file}"
 key_file = "{certificates.key_file}"
 
+[link]
+heartbeat_s = {HEARTBEAT_S}
+
 [store]
 path = "{self.store}"
 
@@ -166,6 +171,7 @@ state_directory = "{self.directory}"
 url = "wss://localhost:{self.link_port}/gateway"
 ca_file = "{certificates.ca_file}"
 token_file = "token"
+heartbeat_s = {HEARTBEAT_S}
 
 [spool]
 directory = "{self.directory / "spool"}"

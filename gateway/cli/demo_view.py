@@ -5,20 +5,23 @@ plain line per snapshot and moves no cursor.
 """
 
 import shutil
+from collections import deque
 from dataclasses import dataclass
 from typing import TextIO
 
 BOLD, DIM, GREEN, RED, RESET = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 _HIDE_CURSOR, _SHOW_CURSOR, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[?25l", "\x1b[?25h", "\x1b[K", "\x1b[J"
+RATE_OVER = 5
+"""Snapshots over which a rate is taken: a device polled every 2 s must not make it jump."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceLine:
-    """A device and its latest values as the centre has them: (point, value, unit)."""
+    """A device and its latest values as the centre has them, with their units."""
 
     name: str
     profile: str
-    values: tuple[tuple[str, float | int | bool | str | None, str], ...]
+    values: tuple[tuple[float | int | bool | str | None, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Snapshot:
 
 
 def render(now: Snapshot, before: Snapshot | None, *, colour: bool) -> list[str]:
-    """Return the screen; `before` (a second ago) gives the rates."""
+    """Return the screen; `before` (some seconds ago) gives the rates."""
 
     def paint(code: str, text: str) -> str:
         return f"{code}{text}{RESET}" if colour else text
@@ -85,10 +88,9 @@ def render(now: Snapshot, before: Snapshot | None, *, colour: bool) -> list[str]
         "",
     ]
     for device in now.devices:
-        values = "  ".join(
-            f"{point} {number(value)} {unit}" for point, value, unit in device.values
-        )
-        lines.append(f"  {device.name:13} {paint(DIM, f'{device.profile:19}')} {values}")
+        values = "".join(f"{number(value):>10} {unit:<4}" for value, unit in device.values)
+        name = f"  {device.name:13} {paint(DIM, f'{device.profile:18}')}"
+        lines.append(f"{name}{values}".rstrip())
     return lines
 
 
@@ -118,7 +120,7 @@ def number(value: float | int | bool | str | None) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.1f}" if abs(value) < 10_000 else f"{value:.0f}"
+        return f"{value:,.1f}"
     return str(value)
 
 
@@ -129,21 +131,22 @@ class Screen:
         self._out = out
         self._terminal = out.isatty()
         self._drawn = 0
-        self._before: Snapshot | None = None
+        self._past: deque[Snapshot] = deque(maxlen=RATE_OVER + 1)
 
     def show(self, now: Snapshot) -> None:
         """Draw a snapshot."""
         if not self._terminal:
             print(plain(now), file=self._out, flush=True)
             return
+        self._past.append(now)
         columns, rows = shutil.get_terminal_size()
-        lines = [cut(line, columns) for line in render(now, self._before, colour=True)]
+        lines = [cut(line, columns) for line in render(now, self._past[0], colour=True)]
         lines = lines[: max(1, rows - 1)]
         up = f"\x1b[{self._drawn}F" if self._drawn else ""
         body = "".join(f"{line}{_CLEAR_LINE}\n" for line in lines)
         self._out.write(_HIDE_CURSOR + up + body + _CLEAR_BELOW)
         self._out.flush()
-        self._drawn, self._before = len(lines), now
+        self._drawn = len(lines)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

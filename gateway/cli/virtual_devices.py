@@ -232,10 +232,9 @@ def xymd02(name: str, unit_id: int) -> VirtualDevice:
 
 
 def abb_b23(name: str, unit_id: int) -> VirtualDevice:
-    """ABB B23: holding registers, big-endian integers; what it does not measure is all ones."""
+    """ABB B23: three phases, holding registers, big-endian integers."""
     quantities = [
         Quantity(0x5000, "u64", lambda load: load.energy_kwh, 100),
-        Quantity(0x5004, "u64", lambda load: 0xFFFF_FFFF_FFFF_FFFF),
         Quantity(0x5B14, "s32", lambda load: sum(load.power), 100),
         Quantity(0x5B2C, "u16", lambda load: load.frequency, 100),
         Quantity(0x5B3A, "s16", lambda load: load.power_factor, 1000),
@@ -243,7 +242,6 @@ def abb_b23(name: str, unit_id: int) -> VirtualDevice:
     for i in range(3):
         quantities += [
             Quantity(0x5460 + 4 * i, "u64", lambda load: load.energy_kwh / 3, 100),
-            Quantity(0x546C + 4 * i, "u64", lambda load: 0xFFFF_FFFF_FFFF_FFFF),
             Quantity(0x5B00 + 2 * i, "u32", _of(_voltage, i), 10),
             Quantity(0x5B0C + 2 * i, "u32", _of(Load.current, i), 100),
             Quantity(0x5B16 + 2 * i, "s32", _of(_power, i), 100),

@@ -26,7 +26,7 @@ NOW = Snapshot(
     round_trip_s=None,
     agent_rss=30 * 2**20,
     centre_rss=41 * 2**20,
-    devices=(DeviceLine("main-meter", "eastron-sdm630", (("voltage_l1", 230.26, "V"),)),),
+    devices=(DeviceLine("main-meter", "eastron-sdm630", ((230.26, "V"),)),),
 )
 
 
