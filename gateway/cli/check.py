@@ -137,8 +137,8 @@ def _summary(settings: AgentSettings) -> list[str]:
         load = bus_load(bus)
         points = sum(len(device.points) for device in bus.devices)
         lines.append(
-            f"bus {bus.name}: {len(bus.devices)} devices, {points} points in {load.blocks} blocks, "
-            f"{load.readings:.4g} readings/s, {load.requests:.4g} requests/s, "
+            f"bus {bus.name}: devices {len(bus.devices)}, points {points}, blocks {load.blocks}, "
+            f"{load.readings:.4g} readings/s in {load.requests:.4g} requests/s, "
             f"load at most {load.share:.1%} of {bus.baud} baud"
         )
     return lines

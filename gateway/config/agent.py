@@ -98,7 +98,7 @@ def parse(text: str, name: str, profiles: Mapping[str, Profile | None]) -> Parse
         gateway_id=gateway.text(
             "id",
             "",
-            required="gateway" in root,
+            required=root.has_table("gateway"),
             pattern=_ID,
             expected="a name of letters, digits, _ . - (at most 128), the one the centre knows",
         ),
@@ -112,7 +112,7 @@ def parse(text: str, name: str, profiles: Mapping[str, Profile | None]) -> Parse
             pattern=_ABSOLUTE,
             expected="an absolute path",
         ),
-        uplink=_uplink(root.section("uplink", required=True), "uplink" in root),
+        uplink=_uplink(root.section("uplink", required=True), root.has_table("uplink")),
         spool=_spool(root.section("spool")),
         buses=parse_buses(root, profiles),
         metrics=_metrics(root.section("metrics")),

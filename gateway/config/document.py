@@ -85,7 +85,7 @@ class Document:
         for length in range(len(path), 0, -1):
             if path[:length] in self.positions:
                 return self.positions[path[:length]]
-        return (1, 1) if self.positions else (0, 0)
+        return 1, 1
 
 
 class Section:
@@ -102,6 +102,10 @@ class Section:
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
+
+    def has_table(self, key: str) -> bool:
+        """Say whether `key` is there and a table."""
+        return isinstance(self.values.get(key), dict)
 
     def key(self, key: str) -> str:
         """Return the dotted name of a key of this table, as messages show it."""
@@ -243,7 +247,9 @@ class Section:
 
     def section(self, key: str, *, required: bool = False) -> "Section":
         """Return a table; an empty one if it is absent or wrong."""
-        value = self._get(key, required, f"a table [{self.key(key)}]")
+        value = self._get(key, False, "")
+        if value is None and required:
+            self.problem(key, "missing", f"add the table [{self.key(key)}]")
         if value is not None and not isinstance(value, dict):
             self.problem(key, f"found {shown(value)}", f"write it as a table, [{self.key(key)}]")
         table = value if isinstance(value, dict) else {}

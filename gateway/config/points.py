@@ -123,7 +123,10 @@ def _table(section: Section, default: Table | None, *, required: bool) -> Table 
 
 
 def _type(section: Section, default: DataType | None, *, required: bool) -> DataType | None:
-    word = section.text("type", None, required=required and default is None)
+    listed = ", ".join(str(kind) for kind in DataType)
+    word = section.text(
+        "type", None, required=required and default is None, expected=f"one of {listed}"
+    )
     if word is None:
         return default
     try:
@@ -131,7 +134,6 @@ def _type(section: Section, default: DataType | None, *, required: bool) -> Data
     except ValueError:
         known = {**_TYPE_ALIASES, **{str(kind): str(kind) for kind in DataType}}
         close = nearest(word, known)
-        listed = ", ".join(str(kind) for kind in DataType)
         cure = f'did you mean "{known[close]}"? (types: {listed})' if close else f"types: {listed}"
         section.problem("type", f"found {shown(word)}", cure)
         return default
