@@ -80,7 +80,7 @@ class PacedServer:
         delivery: str = "byte",
         model: str = "queue",
         seed: int = 1,
-        relay: str | None = None,
+        relay: Path | None = None,
         rt: int = 0,
     ) -> None:
         self.path, self.baud, self.bits = path, baud, bits
@@ -158,3 +158,26 @@ class PacedServer:
 def device(unit_id: int, **changes: Any) -> DeviceSettings:
     """Return settings of a device without points: what the bus needs to know of it."""
     return DeviceSettings(name=f"unit{unit_id}", unit_id=unit_id, points=(), **changes)
+
+
+class LibmodbusServer:
+    """libmodbus's server as one unit, on the tty `path` (a paced server's relay)."""
+
+    def __init__(self, path: Path, unit_id: int = 1) -> None:
+        program = build("libmodbus_server", "modbus")
+        self._process = subprocess.Popen(
+            [program, str(path), str(unit_id)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"{}\n", "libmodbus's server did not start"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.communicate(timeout=CONTROL_TIMEOUT_S)

@@ -41,6 +41,13 @@ class Timing:
     idle_gap_s: float = IDLE_GAP_S
     damaged_gap_s: float = DAMAGED_GAP_S
 
+    def quiet_from(self, ended: float, now: float) -> float:
+        """Return since when the wire is silent, for a frame read whole at `now`.
+
+        A reply that comes later than any adapter explains had a pause within: the estimate is void.
+        """
+        return ended if now - ended <= self.credit_s else now
+
 
 def timing(baud: int, character_s: float, strict_end: bool = False) -> Timing:
     """Return the times at `baud`. t3.5 is 1.75 ms above 19200 (§2.5.1.1)."""
@@ -260,7 +267,7 @@ class Exchange:
         turnaround_s = ended - length * timing.character_s - self._gate
         outcome = Outcome(
             Result.REPLY,
-            max(ended, now - timing.credit_s),
+            timing.quiet_from(ended, now),
             bytes(self._buffer[start + 3 : start + length - 2]) if request.is_read else b"",
             turnaround_s=max(0.0, turnaround_s),
             echo=self._echoed(start),
@@ -278,7 +285,7 @@ class Exchange:
         ended = self._ended(start, start + EXCEPTION_LENGTH)
         outcome = Outcome(
             Result.EXCEPTION,
-            max(ended, now - timing.credit_s),
+            timing.quiet_from(ended, now),
             code=self._buffer[start + 2],
             turnaround_s=max(0.0, ended - EXCEPTION_LENGTH * timing.character_s - self._gate),
             echo=self._echoed(start),

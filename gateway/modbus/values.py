@@ -206,7 +206,7 @@ def _times(number: float | int, scale: float) -> float:
 
 
 def _times_ten(number: float, exponent: int) -> float:
-    return number / 10**-exponent if exponent < 0 else number * 10**exponent
+    return number / 10.0**-exponent if exponent < 0 else number * 10.0**exponent
 
 
 def _unscaled(spec: PointSpec, value: Value, factor: int | None) -> float | int:

@@ -6,7 +6,7 @@
  * injects faults. An independent peer: shares no code with the gateway.
  *
  * Control: one command per line on standard input, one line of JSON back. Ends with its input.
- * With --relay PATH the answers come from another server (libmodbus, pymodbus) on the tty PATH.
+ * With --relay PATH the answers come from another server (libmodbus, pymodbus) that opens the tty PATH.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -43,7 +43,7 @@ static ns_t tc, t35;
 static double probability;
 static int fault_kind = F_NONE, mix, next_fault = F_NONE, next_count, always_echo;
 
-static int master = -1, own_slave = -1, upstream = -1;
+static int master = -1, own_slave = -1, upstream = -1, upstream_slave = -1;
 
 static struct { ns_t end; uint8_t value; } tx[16384];
 static int tx_n;
@@ -212,7 +212,10 @@ static ns_t send_reply(const uint8_t *request, int request_n, const uint8_t *goo
     case F_TRUNC: n = 1 + below(n - 1); break;
     case F_SPLIT: at = 1 + below(n - 1); emit(r, at, start); return emit(r + at, n - at, start + at * tc + pause_ns);
     case F_GBEF: start = garbage(start); break;
-    case F_GBET: garbage(request_end + tc); break;
+    case F_GBET:
+        request_end = garbage(request_end + tc) + 2 * tc;
+        if (start < request_end) start = request_end;
+        break;
     case F_FMASTER:
         m = seal(memcpy(other, "\x63\x03\x00\x10\x00\x0a", 6), 6);
         start = emit(other, m, start) + turn; /* then the foreign server's reply: */ /* fall through */
@@ -313,16 +316,21 @@ static void relay_read(void) {
 }
 
 /* ---- pty ---- */
-static void plug(void) {
+static int new_pty(int *slave, const char *path) {
     char name[128], fresh[4096];
     struct termios raw;
-    if (openpty(&master, &own_slave, name, NULL, NULL)) { perror("openpty"); exit(1); }
-    tcgetattr(own_slave, &raw); cfmakeraw(&raw); tcsetattr(own_slave, TCSANOW, &raw);
-    fcntl(master, F_SETFL, O_NONBLOCK);
-    fcntl(master, F_SETFD, FD_CLOEXEC); fcntl(own_slave, F_SETFD, FD_CLOEXEC);
-    snprintf(fresh, sizeof fresh, "%s.new", link_path);
+    int fd;
+    if (openpty(&fd, slave, name, NULL, NULL)) { perror("openpty"); exit(1); }
+    tcgetattr(*slave, &raw); cfmakeraw(&raw); tcsetattr(*slave, TCSANOW, &raw);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC); fcntl(*slave, F_SETFD, FD_CLOEXEC);
+    snprintf(fresh, sizeof fresh, "%s.new", path);
     unlink(fresh);
-    if (symlink(name, fresh) || rename(fresh, link_path)) { perror(link_path); exit(1); }
+    if (symlink(name, fresh) || rename(fresh, path)) { perror(path); exit(1); }
+    return fd;
+}
+static void plug(void) {
+    master = new_pty(&own_slave, link_path);
     tx_n = rx_n = 0; rx_end = tx_passed = busy_until = LLONG_MIN / 4;
 }
 static void unplug(void) {
@@ -369,6 +377,8 @@ static void command(char *line) {
     else if (!strcmp(word, "limit")) max_registers = atoi(name);
     else if (!strcmp(word, "answer") && n == 3) answers[atoi(name)] = x != 0;
     else if (!strcmp(word, "noise") && master >= 0) garbage(now());
+    else if (!strcmp(word, "babble") && master >= 0) /* babble SECONDS: nobody falls silent */
+        for (ns_t t = now(), end = t + (ns_t)(atof(name) * 1e9); t < end && tx_n < 16000; t += 10 * tc) put(t, rnd());
     else { printf("{\"error\":\"unknown command\"}\n"); fflush(stdout); return; }
     printf("{}\n"); fflush(stdout);
 }
@@ -403,10 +413,7 @@ int main(int argc, char **argv) {
     prctl(PR_SET_TIMERSLACK, 1);
     if (!link_path) { fprintf(stderr, "--link is needed\n"); return 2; }
     if (relay_path) {
-        struct termios raw;
-        upstream = open(relay_path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-        if (upstream < 0) { perror(relay_path); return 1; }
-        if (!tcgetattr(upstream, &raw)) { cfmakeraw(&raw); tcsetattr(upstream, TCSANOW, &raw); }
+        upstream = new_pty(&upstream_slave, relay_path);
     }
     plug();
     printf("{}\n"); fflush(stdout);
@@ -429,7 +436,7 @@ int main(int argc, char **argv) {
         deliver(t);
         if (fds[0].revents) {
             int n = read(0, line + line_n, sizeof line - 1 - line_n);
-            if (n <= 0) { unplug(); return 0; }
+            if (n <= 0) { unplug(); if (relay_path) unlink(relay_path); return 0; }
             line_n += n;
             line[line_n] = 0;
             char *end;
