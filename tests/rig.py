@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CRC_POLYNOMIAL = 0xA001
+TURNAROUND_S = 0.004
+"""A pty delivers at once; a real device needs its silence and the wire its time."""
 
 
 def crc16(data: bytes) -> bytes:
@@ -43,6 +45,7 @@ class CountingDevice:
 
     unit_id: int = 1
     answers: list[int] = field(default_factory=list)
+    silent: bool = False
     port: str = ""
     _fds: tuple[int, ...] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -81,12 +84,13 @@ class CountingDevice:
 
     def _answer(self, master: int, request: bytes) -> None:
         unit, function, address, count = struct.unpack(">BBHH", request[:6])
-        if unit != self.unit_id or function not in (3, 4) or not 1 <= count <= 125:
+        if self.silent or unit != self.unit_id or function not in (3, 4) or not 1 <= count <= 125:
             return
         number = len(self.answers)
         words = [number >> 16, number & 0xFFFF, number & 0x7FFF]
         values = [words[a] if a < len(words) else 0 for a in range(address, address + count)]
         body = struct.pack(f">BBB{count}H", unit, function, 2 * count, *values)
+        time.sleep(TURNAROUND_S)
         self.answers.append(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         os.write(master, body + crc16(body))
 
@@ -191,7 +195,8 @@ class Daemon:
             )
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """SIGKILL, and wait until it is gone. Raises: RuntimeError if it ended by itself before."""
+        self.check()
         assert self.process is not None
         self.kills.append(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self.process.kill()
@@ -202,6 +207,11 @@ class Daemon:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
+
+    def check(self) -> None:
+        """Raise RuntimeError if it ended by itself."""
+        if self.process is not None and self.process.poll() is not None:
+            raise RuntimeError(f"ended by itself ({self.process.returncode}); see {self.log}")
 
     @property
     def running(self) -> bool:

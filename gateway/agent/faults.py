@@ -255,7 +255,7 @@ def _of_system(error: OSError, phase: Phase) -> Fault:
         return Fault(FaultCause.NO_ROUTE, Side.PATH, phase, _text(error), code)
     if code == errno.ECONNREFUSED:
         return Fault(FaultCause.REFUSED, Side.PEER, phase, _text(error), code)
-    if code in _RESET:
+    if code in _RESET or isinstance(error, ConnectionResetError):  # asyncio's has no errno
         # Before the reply it is TLS policy as often as a reset: the server's log tells which.
         policy = phase is Phase.TLS
         cause = FaultCause.TLS_POLICY if policy else FaultCause.RESET

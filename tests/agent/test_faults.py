@@ -89,6 +89,7 @@ def test_a_connection_lost_without_a_word() -> None:
         (TimeoutError(errno.ETIMEDOUT, "x"), Phase.TCP, FaultCause.CONNECT_TIMEOUT),
         (ConnectionResetError(errno.ECONNRESET, "x"), Phase.TLS, FaultCause.TLS_POLICY),
         (ConnectionResetError(errno.ECONNRESET, "x"), Phase.UPGRADE, FaultCause.RESET),
+        (ConnectionResetError(), Phase.TLS, FaultCause.TLS_POLICY),
         (ssl.SSLEOFError(8, "EOF"), Phase.TLS, FaultCause.UPGRADE_EOF),
         (ssl.SSLError(1, "alert"), Phase.UPGRADE, FaultCause.TLS_POLICY),
         (EOFError("stream ended"), Phase.UPGRADE, FaultCause.UPGRADE_EOF),
