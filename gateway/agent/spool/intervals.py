@@ -86,6 +86,8 @@ class Intervals:
 
     def remove(self, first: int, last: int) -> None:
         """Take first..last (inclusive) out of the set."""
+        if last < first:
+            return
         low = bisect_left(self._last, first)
         high = bisect_right(self._first, last)
         if low >= high:
@@ -116,7 +118,7 @@ class Intervals:
         low = bisect_left(self._last, first)
         high = bisect_right(self._first, last)
         part = Intervals()
-        if low < high:
+        if low < high and first <= last:
             part._first = self._first[low:high]
             part._last = self._last[low:high]
             part._first[0] = max(part._first[0], first)

@@ -1,8 +1,7 @@
 """Keeping the spool on disk: when to commit, evict, give back, start again after trouble.
 
-Owns the writer's and the reader's thread and the one task that commits (`run`). Nothing else
-touches files while the daemon runs. The event loop only ever awaits these threads; a commit that
-is under way when its task is cancelled is finished and entered into the books first.
+Owns the one task that commits (`run`). A commit that is under way when the task is cancelled is
+finished and entered into the books first.
 """
 
 import asyncio
@@ -10,28 +9,25 @@ import errno
 import logging
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec
 
 from gateway.agent.spool.commit import Outcome, Writer
 from gateway.agent.spool.disk import Disk
 from gateway.agent.spool.epochs import EpochBook, Segment
 from gateway.agent.spool.gaps import losses_of
 from gateway.agent.spool.holdings import Holdings
-from gateway.agent.spool.intervals import Intervals
 from gateway.agent.spool.opening import Opening, open_directory
-from gateway.agent.spool.reader import Cursor, Piece, load, read_held, stride
+from gateway.agent.spool.reader import read_held
 from gateway.agent.spool.segment import SegmentHeader
+from gateway.agent.spool.threads import DiskThreads
 from gateway.config.agent import SpoolSettings
 from gateway.errors import SpoolError
 from gateway.event import EventKind
 from gateway.process.clock import Clock
 from gateway.wire.message import Gap, GapReason
-from gateway.wire.record import Record
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
-T = TypeVar("T")
 
 IDLE_S = 10.0
 """Seconds without a commit after which the newest segment, all acked, is given back."""
@@ -56,6 +52,7 @@ class Keeper:
         disk: Disk,
         clock: Clock,
         holdings: Holdings,
+        threads: DiskThreads,
         header_of: Callable[[int, int], SegmentHeader],
     ) -> None:
         self._settings = settings
@@ -75,12 +72,10 @@ class Keeper:
         self._tokens_at = 0.0
         self._urgent = False
         self._prepare = False
-        self._interrupted = False
         self._aside: list[tuple[str, bytes]] = []
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._writing = ThreadPoolExecutor(1, "spool-writer")
-        self._reading = ThreadPoolExecutor(1, "spool-reader")
+        self._threads = threads
         self.writer: Writer | None = None
         self.roll = False
         """Begin a new segment at the next commit (a schema was added)."""
@@ -189,7 +184,7 @@ class Keeper:
                 while self._aside and self.writer is not None:
                     name, data = self._aside.pop()
                     await self._attempt(self.writer.pool.keep_aside, name, data)
-                self._give_way()
+                self._threads.give_way()
         if self._holdings.losses:
             self._holdings.tell_losses()
         due = self._due_at()
@@ -203,7 +198,7 @@ class Keeper:
     async def _reopen(self) -> None:
         async with self._lock:
             try:
-                opening = await self._in_writer(
+                opening = await self._threads.write(
                     open_directory, self._disk, self._settings, self._gateway_id
                 )
             except OSError as error:
@@ -213,7 +208,7 @@ class Keeper:
             else:
                 self._attach(opening)
                 self._recovered()
-            self._give_way()
+            self._threads.give_way()
 
     # -- committing ----------------------------------------------------------------------------
 
@@ -236,16 +231,16 @@ class Keeper:
                 outcome = await self._write(writer)
             if outcome.spare > 1:
                 self._holdings.full = False
-            if outcome.past_half and not self._interrupted:
+            if outcome.past_half and not self._threads.interrupted:
                 await self._attempt(writer.pool.prepare)
-            self._give_way()
+            self._threads.give_way()
 
     async def _write(self, writer: Writer) -> Outcome:
         holdings = self._holdings
         if self.roll:
             self.roll = False
-            await self._in_writer(writer.seal)
-        outcome = await self._in_writer(writer.commit, holdings.memory.take())
+            await self._threads.write(writer.seal)
+        outcome = await self._threads.write(writer.commit, holdings.memory.take())
         self._settle(outcome)
         return outcome
 
@@ -320,7 +315,7 @@ class Keeper:
     async def _losses(self, book: EpochBook, segment: Segment) -> list[Gap]:
         held = segment.held.copy()
         try:
-            records = await self._in_writer(read_held, self._disk, segment, held)
+            records = await self._threads.write(read_held, self._disk, segment, held)
         except OSError:
             records = []
         # What was acked while we read is not lost.
@@ -352,57 +347,16 @@ class Keeper:
         async with self._lock:
             segment = self._idle_segment()
             if segment is not None and self.writer is not None and self._holdings.memory.idle:
-                await self._in_writer(self.writer.seal)
+                await self._threads.write(self.writer.seal)
                 self._holdings.emptied.append((self._holdings.current, segment))
                 await self._give_back()
-            self._give_way()
+            self._threads.give_way()
 
     def keep_aside(self, name: str, data: bytes) -> None:
         """Write a file into the quarantine soon; past `MAX_ASIDE` waiting files it is left."""
         if len(self._aside) < MAX_ASIDE:
             self._aside.append((name, data))
             self._wake.set()
-
-    # -- reading (what the reader needs) -------------------------------------------------------
-
-    def book(self, epoch: int) -> EpochBook | None:
-        """Return the book of an epoch that still has unacked records."""
-        book = self._holdings.books.get(epoch)
-        return book if book is not None and book.held else None
-
-    def in_memory(self, epoch: int, first: int, size: int) -> list[Record]:
-        """Return records of RAM from seq `first` on, [] if it is on disk."""
-        if epoch != self._holdings.current.epoch:
-            return []
-        return self._holdings.memory.records_from(first, size)
-
-    async def load(self, segment: Segment, place: int, end: int) -> memoryview | None:
-        """Read a segment's records in the reader's thread; ``None`` if that cannot be done now."""
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._reading, load, self._disk, segment, place, end)
-        except OSError as error:
-            self._holdings.stats.read_failures += 1
-            logger.warning("spool segment unreadable path=%s why=%s", segment.path, error)
-            if error.errno == errno.ENOENT and not segment.gone:
-                self.lost(segment, segment.held.copy(), GapReason.DAMAGED)
-            return None
-
-    async def stride(self, cursor: Cursor) -> Piece:
-        """Take the next records at a cursor, in the reader's thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reading, stride, cursor)
-
-    def lost(self, segment: Segment, seqs: Intervals, reason: GapReason) -> None:
-        """Let go of seqs a segment should hold and does not."""
-        if segment.flaw is None:
-            segment.flaw = "damaged records"
-            self._holdings.stats.quarantined += 1
-        name = os.path.basename(segment.path)
-        logger.warning("spool records damaged file=%s records=%d", name, seqs.count())
-        self._holdings.event(EventKind.SPOOL_DAMAGED, file=name, records=seqs.count())
-        for gap in losses_of(segment.header.epoch, seqs, (), reason):
-            self._holdings.lose(gap)
 
     # -- leaving -------------------------------------------------------------------------------
 
@@ -412,7 +366,7 @@ class Keeper:
             await self._give_back()
             segment = self._idle_segment()
             if self.writer is not None:
-                await self._in_writer(self.writer.seal)
+                await self._threads.write(self.writer.seal)
                 if segment is not None:
                     self._holdings.emptied.append((self._holdings.current, segment))
                     await self._give_back()
@@ -421,32 +375,12 @@ class Keeper:
                 self._lock_fd = -1
             self.writer = None
             self._reopen_at = float("inf")
-        self._writing.shutdown(wait=False)
-        self._reading.shutdown(wait=False)
-
-    # -- threads -------------------------------------------------------------------------------
+        self._threads.shutdown()
 
     async def _attempt(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Run a tidying call in the writer's thread; its failure costs space, not records."""
         try:
-            await self._in_writer(call, *args, **kwargs)
+            await self._threads.write(call, *args, **kwargs)
         except OSError as error:
             self._holdings.stats.write_failures += 1
             logger.warning("spool cannot tidy up why=%s", error)
-
-    async def _in_writer(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call in the writer's thread to its end, cancelled or not (see `_give_way`)."""
-        future = asyncio.wrap_future(self._writing.submit(call, *args, **kwargs))
-        while True:
-            try:
-                return await asyncio.shield(future)
-            except asyncio.CancelledError:
-                self._interrupted = True
-                if future.cancelled():
-                    raise
-
-    def _give_way(self) -> None:
-        """Pass on a cancellation that came while the disk was busy."""
-        if self._interrupted:
-            self._interrupted = False
-            raise asyncio.CancelledError

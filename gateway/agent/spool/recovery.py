@@ -37,6 +37,7 @@ _LOOK = 2 * PAGE
 MAX_SEGMENT = 64 * 1024 * 1024
 """A larger file is not a segment (settings allow 16 MiB)."""
 NO_BOOT = bytes(16)
+_NO_RECORDS = "no header and no record can be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ class Survey:
     strangers: list[Stranger] = field(default_factory=list)
     holes: list[tuple[EpochBook, Interval]] = field(default_factory=list)
     damaged: list[Segment] = field(default_factory=list)
+    unused: list[tuple[str, int]] = field(default_factory=list)
+    """(path, size) of segments that were begun and hold nothing: cut off before their first
+    commit was complete."""
     names: list[tuple[str, int, bool]] = field(default_factory=list)
     ordinal: int = 0
     """The highest ordinal seen."""
@@ -78,7 +82,9 @@ def survey(disk: Disk, directory: str, gateway_id: str | None) -> Survey:
             found.strangers.append(Stranger(path, "not a regular file" if not regular else "size"))
             continue
         segment = _examine(disk, path, size, named)
-        if isinstance(segment, str):
+        if isinstance(segment, str) and segment == _NO_RECORDS and named and _newest(named, found):
+            found.unused.append((path, size))
+        elif isinstance(segment, str):
             found.strangers.append(Stranger(path, segment))
         elif gateway_id is not None and segment.header.gateway_id not in (gateway_id, ""):
             found.strangers.append(
@@ -127,6 +133,12 @@ def _holes(book: EpochBook) -> Iterator[Interval]:
     yield from lost
 
 
+def _newest(named: tuple[int, int, int], found: Survey) -> bool:
+    """Tell whether no later segment of an epoch is there, going by the names."""
+    later = (parse_name(name) for name, _, _ in found.names)
+    return not any(n and n[0] == named[0] and n[1] > named[1] for n in later)
+
+
 def _examine(disk: Disk, path: str, size: int, named: tuple[int, int, int] | None) -> Segment | str:
     """Return a file as a segment, or why it is none."""
     try:
@@ -146,7 +158,7 @@ def _examine(disk: Disk, path: str, size: int, named: tuple[int, int, int] | Non
         if not segment.sealed:
             _scan(disk, fd, segment)
             if not segment.records and isinstance(head, Flaw):
-                return "no header and no record can be read"
+                return _NO_RECORDS
         return segment
     except OSError as error:
         return f"cannot be read: {os.strerror(error.errno or errno.EIO)}"
@@ -253,11 +265,17 @@ def recover(disk: Disk, pool: Pool, gateway_id: str) -> Recovered:
             pool.quarantine(stranger.path)
         except OSError as error:
             notes.append(Stranger(stranger.path, f"cannot be moved to quarantine: {error}"))
+    pool.in_use = sum(size for _, size in found.unused)
     for book in found.books:
         pool.in_use += sum(segment.size for segment in book.segments)
     for book in found.books:
         for segment in list(book.segments):
             _tidy(disk, pool, book, segment, notes)
+    for path, size in found.unused:
+        try:
+            pool.release(path, size)
+        except OSError as error:
+            notes.append(Stranger(path, f"cannot be recycled: {error.strerror}"))
     try:
         pool.reserve()
     except OSError as error:  # a full disk: what is here can still be drained, and recycled

@@ -16,7 +16,9 @@ from gateway.agent.spool.keeper import Keeper
 from gateway.agent.spool.opening import MIN_SEGMENT_BYTES
 from gateway.agent.spool.reader import BacklogReader
 from gateway.agent.spool.segment import SegmentHeader, encode_header
+from gateway.agent.spool.source import SpoolSource
 from gateway.agent.spool.stats import SpoolLevels, SpoolStats
+from gateway.agent.spool.threads import DiskThreads
 from gateway.config.agent import SpoolSettings
 from gateway.errors import SpoolError
 from gateway.event import Event
@@ -54,7 +56,11 @@ class Spool:
         self._schemas: tuple[tuple[int, bytes], ...] = ()
         self._ended = False
         self._holdings = Holdings(self._book, clock, refuse_newest=settings.policy == "drop_newest")
-        self._keeper = Keeper(settings, gateway_id, disk, clock, self._holdings, self._header)
+        threads = DiskThreads()
+        self._source = SpoolSource(self._holdings, disk, threads)
+        self._keeper = Keeper(
+            settings, gateway_id, disk, clock, self._holdings, threads, self._header
+        )
         self.online = False
         """Set by the uplink. Says how likely an ack is; commits do not depend on it."""
 
@@ -224,7 +230,7 @@ class Spool:
         """
         listed = [state.epoch for state in self._holdings.states()]
         books = self._holdings.books
-        return BacklogReader(self._keeper, [(epoch, books[epoch].held.copy()) for epoch in listed])
+        return BacklogReader(self._source, [(epoch, books[epoch].held.copy()) for epoch in listed])
 
     @property
     def stats(self) -> SpoolStats:
