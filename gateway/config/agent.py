@@ -102,7 +102,7 @@ def parse(text: str, name: str, profiles: Mapping[str, Profile | None]) -> Parse
             pattern=_ID,
             expected="a name of letters, digits, _ . - (at most 128), the one the centre knows",
         ),
-        labels=_labels(gateway.section("labels")),
+        labels=_labels(root.section("labels")),
         log_level=gateway.text(
             "log_level", plain.log_level, choices=("debug", "info", "warning", "error")
         ),

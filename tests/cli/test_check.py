@@ -1,0 +1,95 @@
+"""`gateway check`: what is printed where, and the exit status."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests/golden/config/agent"
+
+
+def check(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Run the command in this process; return status, stdout, stderr."""
+    status = main(["check", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.mark.parametrize("name", ["five-errors", "bare-word"])
+def test_five_planted_errors(name: str) -> None:
+    """Five mistakes in a file are five messages with file, line, key and cure, and status 2."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.cli.main", "check", f"{name}.toml"],
+        cwd=GOLDEN,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    expected = (GOLDEN / f"{name}.expected").read_text().splitlines()
+    assert done.stderr.splitlines() == [*expected, f"{name}.toml: 5 problems; not usable"]
+
+
+def test_technicians_example(capsys: pytest.CaptureFixture[str]) -> None:
+    """A good file gives status 0 and what it asks of each bus."""
+    status, out, err = check(capsys, GOLDEN / "technician.toml")
+    assert status == 0
+    assert "bus rs485-1: devices 1, points 39, blocks 3, 39 readings/s in 3 requests/s" in out
+    assert out.splitlines()[-1].endswith("no problems, 1 warning")
+    assert err.startswith("warning: ") and "token" in err
+
+
+def test_examples_shipped(capsys: pytest.CaptureFixture[str]) -> None:
+    """The example files of both daemons pass, each checked as what it is."""
+    for name in ("agent", "centre"):
+        status, out, _ = check(capsys, ROOT / f"config/{name}.example.toml")
+        assert status == 0 and "no problems" in out
+
+
+def test_missing_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A file that is not there is one line and status 2."""
+    status, out, err = check(capsys, tmp_path / "none.toml")
+    assert (status, out) == (2, "") and len(err.splitlines()) == 1 and "no such file" in err
+
+
+def test_profiles_of_another_directory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`--profiles` looks for the site's own profiles elsewhere; their problems are told."""
+    config = tmp_path / "g.toml"
+    text = (GOLDEN / "technician.toml").read_text()
+    config.write_text(text.replace("eastron-sdm630", "own-thing"))
+    (tmp_path / "own-thing.toml").write_text('vendor = "O"\nmodel = "T"\n')
+    assert check(capsys, config)[0] == 2
+    status, _, err = check(capsys, config, "--profiles", tmp_path)
+    assert status == 2 and "own-thing.toml:1:1: point: missing" in err
+
+
+def test_secret_open_to_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A token that anybody may read makes the config unusable, with the cure."""
+    config = tmp_path / "g.toml"
+    config.write_text((GOLDEN / "technician.toml").read_text())
+    token = tmp_path / "token"
+    token.write_text("x")
+    token.chmod(0o644)
+    status, _, err = check(capsys, config)
+    assert status == 2 and "uplink.token_file" in err and "chmod 0600" in err
+    token.chmod(0o600)
+    assert check(capsys, config)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"), [("0.07", "little is left"), ("0.03", "polls will be left out")]
+)
+def test_too_much_for_the_bus(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, interval: str, words: str
+) -> None:
+    """A bus that is asked for more than it can carry is warned of, with the share."""
+    config = tmp_path / "g.toml"
+    text = (GOLDEN / "technician.toml").read_text().replace("19200", "115200")
+    config.write_text(text.replace("poll_interval_s = 1.0", f"poll_interval_s = {interval}"))
+    status, out, err = check(capsys, config)
+    assert status == 0 and words in err and "raise poll_interval_s" in err
+    assert "load at most" in out
