@@ -43,6 +43,7 @@ _QUIET = logging.getLogger("gateway.centre.websockets")
 _QUIET.setLevel(logging.WARNING)
 _BINARY = 0x82  # FIN and opcode 2 (RFC 6455 §5.2)
 _PING = 0x89
+_SHORT_HEADS = tuple(bytes((_BINARY, length)) for length in range(126))
 _SECONDS = struct.Struct(">d")
 WRITE_BUFFER = 64 * 1024
 """Bytes we let pile up for a peer that does not read; past it we stop reading from that peer."""
@@ -55,6 +56,9 @@ class Phase(IntEnum):
     OPEN = 1
     CLOSING = 2
     LOST = 3
+
+
+_HANDSHAKE, _OPEN, _CLOSING = Phase.HANDSHAKE, Phase.OPEN, Phase.CLOSING  # enum look-ups cost
 
 
 class Hold(IntEnum):
@@ -166,7 +170,7 @@ class Link(asyncio.Protocol):
         self.host = host
         self.transport: asyncio.Transport | None = None
         self.session: LinkSession | None = None
-        self.phase = Phase.HANDSHAKE
+        self.phase = _HANDSHAKE
         self.since = host.now()
         self.heard = 0.0
         self.ponged = 0.0
@@ -189,7 +193,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        if self.phase is not Phase.HANDSHAKE:  # TLS took longer than it may
+        if self.phase is not _HANDSHAKE:  # TLS took longer than it may
             self.transport.abort()
             return
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER)
@@ -207,15 +211,15 @@ class Link(asyncio.Protocol):
                 return
             data = bytes(buffer)
             self._buffer = None
-        if self.phase is Phase.OPEN:
+        if self.phase is _OPEN:
             self._frames(data)
-        elif self.phase is Phase.HANDSHAKE:
+        elif self.phase is _HANDSHAKE:
             self._handshake(data)
-        elif self.phase is Phase.CLOSING and self._strict is not None:
+        elif self.phase is _CLOSING and self._strict is not None:
             self._feed(data)
 
     def eof_received(self) -> None:
-        if self.phase is Phase.OPEN and self._ending is None:
+        if self.phase is _OPEN and self._ending is None:
             self._ending = cut(None)
 
     def pause_writing(self) -> None:
@@ -226,7 +230,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         phase, self.phase = self.phase, Phase.LOST
-        if phase is Phase.HANDSHAKE:
+        if phase is _HANDSHAKE:
             self.host.handshake_failed(self, "lost")
         session, self.session = self.session, None
         if session is not None:
@@ -253,7 +257,7 @@ class Link(asyncio.Protocol):
         else:
             opened = self._usual_handshake(usual)
         if opened:
-            self.phase = Phase.OPEN
+            self.phase = _OPEN
             assert self.session is not None
             again = self.session.handle_due(self.heard)
             self.host.wheel.place(self, min(again, self.heard + self.host.heartbeat_s))
@@ -306,7 +310,7 @@ class Link(asyncio.Protocol):
         self._end_handshake(rejection.phase, refused(rejection))
 
     def _end_handshake(self, phase: str, answer: bytes) -> None:
-        self.phase = Phase.CLOSING
+        self.phase = _CLOSING
         self.host.handshake_failed(self, phase)
         self._buffer = None
         if self.transport is not None:
@@ -371,8 +375,8 @@ class Link(asyncio.Protocol):
             else:
                 self._one_unusual(data[at:stop])
                 at = stop
-            if self.phase is not Phase.OPEN:
-                if self.phase is Phase.CLOSING and at < end:
+            if self.phase is not _OPEN:
+                if self.phase is _CLOSING and at < end:
                     self._feed(data[at:])
                 return
         if at < end:
@@ -391,7 +395,7 @@ class Link(asyncio.Protocol):
         if self._strict is None:
             self._strict = StrictProtocol(self.host, State.OPEN)
         self._feed(frame)
-        if self._fragments < 0 and not self._deflated and self.phase is Phase.OPEN:
+        if self._fragments < 0 and not self._deflated and self.phase is _OPEN:
             self._strict = None
 
     def _hand_over(self, data: bytes) -> None:
@@ -407,7 +411,7 @@ class Link(asyncio.Protocol):
             return
         strict.receive_data(data)
         for event in strict.events_received():
-            if isinstance(event, Frame) and self.phase is Phase.OPEN:
+            if isinstance(event, Frame) and self.phase is _OPEN:
                 self._frame_received(event)
         self._flush(strict)
 
@@ -447,8 +451,8 @@ class Link(asyncio.Protocol):
 
     def _flush(self, strict: ServerProtocol) -> None:
         """Send what `ServerProtocol` wants sent and note how it ended the connection."""
-        if strict.state is not State.OPEN and self.phase is Phase.OPEN:
-            self.phase = Phase.CLOSING
+        if strict.state is not State.OPEN and self.phase is _OPEN:
+            self.phase = _CLOSING
         if self._ending is None and strict.state is not State.OPEN:
             self._ending = _ending_of(strict)
         transport = self.transport
@@ -481,7 +485,7 @@ class Link(asyncio.Protocol):
     def send_all(self, messages: Sequence[bytes]) -> None:
         """Send whole messages; what comes after a Close goes nowhere."""
         transport = self.transport
-        if self.phase is not Phase.OPEN or transport is None:
+        if self.phase is not _OPEN or transport is None:
             return
         size = 0
         for message in messages:
@@ -491,7 +495,7 @@ class Link(asyncio.Protocol):
                 self._strict.send_binary(message)
                 self._flush(self._strict)
             elif length < 126:
-                transport.write(bytes((_BINARY, length)) + message)
+                transport.write(_SHORT_HEADS[length] + message)
             elif length < 65536:
                 transport.write(bytes((_BINARY, 126, length >> 8, length & 0xFF)) + message)
             else:
@@ -503,14 +507,14 @@ class Link(asyncio.Protocol):
 
     def close(self, code: int, reason: str, cause: EndCause) -> None:
         """Start the closing handshake (RFC 6455 §7.1.2)."""
-        if self.phase is not Phase.OPEN or self.transport is None:
+        if self.phase is not _OPEN or self.transport is None:
             return
         if self._strict is None:
             self._strict = StrictProtocol(self.host, State.OPEN)
         self._ending = Ending(Side.CENTRE, cause, code, reason)
         with contextlib.suppress(InvalidState):
             self._strict.send_close(code, reason)
-        self.phase = Phase.CLOSING
+        self.phase = _CLOSING
         self._handed_over = True
         self.host.wheel.place(self, self.host.now() + self.host.close_timeout_s)
         buffer, self._buffer = self._buffer, None
@@ -531,7 +535,7 @@ class Link(asyncio.Protocol):
 
     def hold(self, why: Hold) -> None:
         """Stop reading; the peer's TCP window closes and it waits."""
-        if not self._holds and self.transport is not None and self.phase is Phase.OPEN:
+        if not self._holds and self.transport is not None and self.phase is _OPEN:
             self.transport.pause_reading()
         self._holds |= why
 
@@ -550,16 +554,16 @@ class Link(asyncio.Protocol):
     def handle_due(self, now: float) -> None:
         """Called by the wheel."""
         host = self.host
-        if self.phase is Phase.HANDSHAKE:
-            self.phase = Phase.CLOSING
+        if self.phase is _HANDSHAKE:
+            self.phase = _CLOSING
             host.handshake_failed(self, "tls" if self.transport is None else "timeout")
             if self.transport is not None:
                 self.transport.abort()
-        elif self.phase is Phase.CLOSING and self.transport is not None:
+        elif self.phase is _CLOSING and self.transport is not None:
             self.transport.abort()
-        elif self.phase is Phase.OPEN and self.session is not None:
+        elif self.phase is _OPEN and self.session is not None:
             again = self.session.handle_due(now)
-            if self.phase is Phase.OPEN:
+            if self.phase is _OPEN:
                 host.wheel.place(self, min(again, self._heartbeat(now)))
 
     def _heartbeat(self, now: float) -> float:

@@ -31,6 +31,8 @@ from gateway.wire.schemas import SchemaTable
 RELAX_NS = 500_000
 """What an offset may grow from heartbeat to heartbeat: oscillators drift."""
 IDENTITY_RETRY_S = 300.0
+_PEER_LEFT, _CLOSED = ReceiverState.PEER_LEFT, ReceiverState.CLOSED  # enum look-ups cost
+_LIVE = Lane.LIVE
 _BYE_CAUSES = {
     ByeCode.STOPPING: EndCause.GOING_AWAY,
     ByeCode.DRAINING: EndCause.GOING_AWAY,
@@ -212,11 +214,11 @@ class Session:
         if messages:
             self.link.send_all(messages)
         state = receiver.state
-        if state is ReceiverState.PEER_LEFT and not self.pending:
+        if state is _PEER_LEFT and not self.pending:
             receiver.bye(ByeCode.STOPPING, "", 0.0, self.office.clock.now())
             self.link.send_all(receiver.messages_to_send())
             self.link.close(1000, "goodbye", EndCause.NORMAL)
-        elif state is ReceiverState.CLOSED and not self.pending:
+        elif state is _CLOSED and not self.pending:
             self.link.close(1000, "goodbye", EndCause.NORMAL)
 
     def bye(self, code: ByeCode, text: str, retry_after_s: float) -> None:
@@ -310,13 +312,12 @@ class Session:
             gateway=self.pk,
             session=self.number,
             epoch=event.epoch,
-            lane=event.lane,
             records=event.records,
             offset_ns=self._offset_ns if current else 0,
             received_ns=office.clock.wall_ns(),
             queued=self.link.heard,
             size=event.size,
-            backlog=event.lane is not Lane.LIVE,
+            backlog=event.lane is not _LIVE,
             done=self._ingested,
         )
         self.pending += 1
@@ -340,7 +341,8 @@ class Session:
             metrics.records += job.stored
             metrics.duplicates += len(job.records) - job.stored
             metrics.readings += job.readings
-            count_gaps(metrics, job.lost)
+            if job.lost:
+                count_gaps(metrics, job.lost)
             self.receiver.committed(job.epoch, job.intervals, now)
             (metrics.ack_backlog_s if job.backlog else metrics.ack_live_s).observe(now - job.queued)
             if job.latency_s >= 0 and job.offset_ns:

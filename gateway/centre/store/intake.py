@@ -245,7 +245,7 @@ class Intake:
                 job.received_ns,
             ),
         )
-        job.lost.append((gap_name(gap.reason), gap.last - gap.first + 1))
+        job.lost += ((gap_name(gap.reason), gap.last - gap.first + 1),)
 
     def _anchor(self, ledger: EpochLedger, payload: bytes) -> None:
         clock = rows.unpack_anchor(payload)

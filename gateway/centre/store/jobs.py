@@ -5,10 +5,10 @@ loop after the COMMIT that holds it; nobody else touches it in between.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.event import Scalar
-from gateway.wire.message import EpochHave, Hello, Interval, Lane
+from gateway.wire.message import EpochHave, Hello, Interval
 from gateway.wire.record import Record
 
 Pairs = tuple[tuple[str, Scalar], ...]
@@ -64,7 +64,6 @@ class Ingest(Job):
     gateway: int
     session: int
     epoch: int
-    lane: Lane
     records: Sequence[Record]
     offset_ns: int
     received_ns: int
@@ -75,7 +74,7 @@ class Ingest(Job):
     newest: int = -1
     latency_s: float = -1.0
     replaced: bool = False
-    lost: list[tuple[str, int]] = field(default_factory=list)
+    lost: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(slots=True)

@@ -185,7 +185,7 @@ class Writer:
             gaps = self._registry.touched(touched, self._clock.wall_ns())
             if gaps:
                 first = next(job for job in done if isinstance(job, Ingest))
-                first.lost.extend(gaps)
+                first.lost += gaps
 
     def _answer(self, done: list[Job]) -> None:
         now_ns = self._clock.wall_ns()
@@ -254,7 +254,7 @@ def _reset(job: Job) -> None:
     """Take back what an undone transaction wrote into a job."""
     if isinstance(job, Ingest):
         job.intervals, job.stored, job.readings = (), 0, 0
-        job.lost = []
+        job.lost = ()
     elif isinstance(job, Greeting):
         job.refused, job.gaps = False, ()
 
