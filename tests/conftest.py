@@ -1,8 +1,36 @@
-"""Set-up that every test shares: system programs, and printed seeds."""
+"""Set-up that every test shares: system programs, and a seed that is printed.
 
+Hypothesis draws another seed at each run and the closing lines say which (`--hypothesis-seed=N` repeats
+it). No test has a deadline: on a busy machine time says nothing (timings live in tests/bench).
+"""
+
+import secrets
+
+import hypothesis
 import pytest
 
-from tests.system import need, need_root
+from tests.system import in_ci, need, need_root
+
+hypothesis.settings.register_profile("project", deadline=None, print_blob=True, derandomize=False)
+hypothesis.settings.load_profile("project")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed before Hypothesis asks for it; one given on the command line stays."""
+    if config.getoption("hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = str(secrets.randbelow(1 << 32))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what is needed to repeat this run, with -q too."""
+    missing = "fails" if in_ci() else "skips"
+    terminalreporter.write_line(
+        f"seed: --hypothesis-seed={config.getoption('hypothesis_seed')}; "
+        f"a missing system program {missing} its tests"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
