@@ -1,7 +1,8 @@
 """Set-up that every test shares: system programs, and a seed that is printed.
 
-Hypothesis draws another seed at each run and the closing lines say which (`--hypothesis-seed=N` repeats
-it). No test has a deadline: on a busy machine time says nothing (timings live in tests/bench).
+Hypothesis draws another seed at each run and the closing lines say which
+(`--hypothesis-seed=N` repeats it). No test has a deadline: on a busy machine time says nothing
+(timings live in tests/bench).
 """
 
 import secrets
