@@ -48,25 +48,30 @@ class Regrouper:
         payload = record.data[HEADER_SIZE:]
         try:
             head = msgpack.unpackb(payload, max_array_len=MAX_ARRAY)
-            sid, t0, rows = head[0], head[1], head[2]
-            if type(sid) is not int or type(t0) is not int or type(rows) is not list:
+            sid, time, rows = head[0], head[1], head[2]
+            if type(sid) is not int or type(time) is not int or type(rows) is not list:
                 return False
+            times = []
             for row in rows:
                 if (
                     type(row[0]) is not int
+                    or type(row[1]) is not int
                     or type(row[2]) is not list
-                    or not -_LIMIT < t0 + row[1] < _LIMIT
                     or not 0 <= row[0] <= MAX_ARRAY
                 ):
                     return False
+                time += row[1]  # from the row before it
+                if not -_LIMIT < time < _LIMIT:
+                    return False
+                times.append(time)
         except (ValueError, TypeError, IndexError, KeyError, msgpack.UnpackException):
             return False
         # float32 holds what was sent exactly when packing it again gives the same bytes.
         if self._exact and self._single.pack(head) != payload:
             self._exact = False
         groups = self._groups
-        for row in rows:
-            t = row[1] = t0 + row[1]
+        for row, t in zip(rows, times, strict=True):
+            row[1] = t
             key = (sid, row[0])
             group = groups.get(key)
             if group is None:
