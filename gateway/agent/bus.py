@@ -27,6 +27,7 @@ MIN_MARGIN_S, MAX_MARGIN_S = 20e-6, 250e-6
 _MARGIN_STEP_S = 4e-6
 _MARGIN_QUANTILE = 0.75
 PAUSE_SLICE_S = 0.05
+STRAY_PAUSE_S = 0.004
 ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE = 2, 3, 4
 _TOO_LONG = (ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE)
 """What devices say to a read that is too long for them (application protocol V1.1b3 §7)."""
@@ -144,6 +145,8 @@ class Bus:
         try:
             if port.wait_readable(until - self._now(), wake_fd):
                 self._stray(port.read())
+                # Another client's traffic must not wake us for every character.
+                port.sleep(min(until, self._now() + STRAY_PAUSE_S), self._now)
         except PortLostError as error:
             self._lost(error)
             raise

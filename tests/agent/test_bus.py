@@ -15,12 +15,14 @@ from gateway.errors import (
 )
 from gateway.modbus.point import Table
 from gateway.modbus.request import (
+    Request,
     read_request,
     write_coil,
     write_coils,
     write_register,
     write_registers,
 )
+from gateway.modbus.shapes import Choice, Shapes
 from gateway.process.clock import Clock
 from tests.paced import FAULTS, LibmodbusServer, PacedServer, device, registers
 from tests.system import need
@@ -112,28 +114,49 @@ def test_refusals_and_silence_are_told_apart(server: PacedServer, bus: Bus) -> N
     assert (stats.exceptions, stats.no_replies, stats.bad_frames) == (2, 1, 1)
 
 
-def test_one_late_reply_then_a_healthy_server(tmp_path: Path) -> None:
-    """24 polls: one is lost, none is wrong, on every model of a server."""
+class PlainShapes(Shapes):
+    """What every other client does: the request goes out as it was asked."""
+
+    def choose(self, request: Request, now: float) -> Choice:
+        return Choice(request, now)
+
+
+def one_late_reply(path: Path, model: str, shapes: Shapes | None = None) -> str:
+    """Poll 24 blocks, the first of which is answered late: E error, W wrong value, `.` right."""
+    with PacedServer(path, baud=19200, model=model) as server:
+        bus = Bus(server.bus_settings(), Clock())
+        bus.open()
+        if shapes is not None:
+            bus._shapes = shapes
+        server.tell("late", 220)
+        server.tell("next", "late")
+        course = ""
+        for k in range(24):
+            address = k % 8 * 20
+            try:
+                reply = bus.transact(read_request(1, Table.HOLDING, address, 10), TIMEOUT_S)
+            except (NoReplyError, BadFrameError):
+                course += "E"
+                continue
+            course += "." if reply.registers == registers(1, address, 10) else "W"
+        bus.close()
+    return course
+
+
+@pytest.mark.parametrize("model", ["queue", "drop", "full"])
+def test_one_late_reply_then_a_healthy_server(tmp_path: Path, model: str) -> None:
+    """24 polls: one is lost (two where frames collide), none is wrong."""
     need("gcc")
-    for model in ("queue", "drop", "full"):
-        with PacedServer(tmp_path / model, baud=19200, model=model) as server:
-            bus = Bus(server.bus_settings(), Clock())
-            bus.open()
-            server.tell("late", 220)
-            server.tell("next", "late")
-            course = ""
-            for k in range(24):
-                address = k % 8 * 20
-                try:
-                    reply = bus.transact(read_request(1, Table.HOLDING, address, 10), TIMEOUT_S)
-                except (NoReplyError, BadFrameError):
-                    course += "E"
-                    continue
-                course += "." if reply.registers == registers(1, address, 10) else "W"
-            bus.close()
-        assert course[0] == "E"
-        assert "W" not in course
-        assert course[2:] == "." * 22, model
+    course = one_late_reply(tmp_path / "bus", model)
+    assert course[0] == "E"
+    assert course[2:] == "." * 22
+    assert course[1] in ".E"
+
+
+def test_without_shapes_a_late_reply_is_taken_for_another(tmp_path: Path) -> None:
+    """The test above can fail: that is what lengthening is for."""
+    need("gcc")
+    assert "W" in one_late_reply(tmp_path / "bus", "full", PlainShapes({}))
 
 
 def test_requests_of_one_shape_get_different_shapes(server: PacedServer, bus: Bus) -> None:
@@ -201,10 +224,27 @@ def test_noise_before_a_request_is_waited_out(server: PacedServer, bus: Bus) -> 
 
 def test_a_babbling_bus_is_an_error(server: PacedServer, bus: Bus) -> None:
     """It cannot hold the thread for ever."""
-    with pytest.raises(BadFrameError, match="not silent for"):
-        for _ in range(2):
-            server.tell("babble", 1)
-            bus.transact(read_request(1, Table.HOLDING, 5, 2), TIMEOUT_S)
+    server.tell("babble", 3)
+    told = ""
+    while "not silent for" not in told:  # a gap in the babble lets a request through
+        with pytest.raises((BadFrameError, NoReplyError)) as error:
+            bus.transact(read_request(9, Table.HOLDING, 5, 2), TIMEOUT_S)
+        told = str(error.value)
+        assert server.stats()["requests"] < 20
+
+
+def test_an_exception_that_may_be_an_old_one_is_no_answer(server: PacedServer, bus: Bus) -> None:
+    """A late refusal of one block does not refuse another."""
+    server.tell("refuse", 500, 510)
+    server.tell("late", 60)
+    server.tell("turn", 20)
+    server.tell("next", "late")
+    with pytest.raises(NoReplyError):
+        bus.transact(read_request(1, Table.HOLDING, 500, 2), 0.03)
+    request = read_request(1, Table.HOLDING, 5, 2)
+    with pytest.raises(BadFrameError, match="may answer an earlier request"):
+        bus.transact(request, 0.3)
+    assert bus.transact(request, 0.3).registers == registers(1, 5, 2)
 
 
 def test_a_pulled_adapter_is_told_at_once_and_found_again(server: PacedServer, bus: Bus) -> None:
