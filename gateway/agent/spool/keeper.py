@@ -34,7 +34,7 @@ IDLE_S = 10.0
 RETRY_S = (1.0, 30.0)
 """Seconds before a failed commit is tried again: first, and at most."""
 REOPEN_S = 30.0
-"""Seconds between attempts to open a directory that could not be used."""
+"""Seconds between attempts to open a directory that could not be used, or to reserve space."""
 MAX_ASIDE = 16
 """Files that may wait to be written into the quarantine."""
 URGENT_RATE = 1.0
@@ -66,6 +66,7 @@ class Keeper:
         self._retry_s = 0.0
         self._retry_at = 0.0
         self._reopen_at = 0.0
+        self._reserve_at = 0.0
         self._used_at = 0.0
         self._asleep_until: float | None = 0.0
         self._tokens = URGENT_BURST
@@ -288,6 +289,11 @@ class Keeper:
         holdings = self._holdings
         if await self._give_back() and writer.pool.free:
             return True
+        if self._clock.now() >= self._reserve_at:  # others may have left the disk by now
+            self._reserve_at = self._clock.now() + REOPEN_S
+            await self._attempt(writer.pool.reserve)
+            if writer.pool.free:
+                return True
         if not holdings.full:
             holdings.full = True
             logger.warning("spool is full policy=%s", self._settings.policy)

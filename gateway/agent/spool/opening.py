@@ -6,6 +6,7 @@ again from the writer's thread when the directory could not be used at first.
 
 import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.agent.spool.disk import PAGE, Disk
@@ -59,7 +60,8 @@ def open_directory(disk: Disk, settings: SpoolSettings, gateway_id: str) -> Open
         size = min(settings.segment_bytes, MAX_SEGMENT_BYTES, quota // MIN_SEGMENTS)
         size = max(size // PAGE * PAGE, MIN_SEGMENT_BYTES)
         pool = Pool(disk, directory, size, quota, settings.keep_free_bytes)
-        disk.make_directory(os.path.join(directory, QUARANTINE))
+        with suppress(OSError):  # a full disk, or a file of that name: it works without
+            disk.make_directory(os.path.join(directory, QUARANTINE))
         return Opening(lock_fd, pool, recover(disk, pool, gateway_id))
     except OSError:
         disk.close(lock_fd)

@@ -111,11 +111,10 @@ def _arrange(found: Survey, segments: list[Segment]) -> None:
         if book.boot_id == NO_BOOT:
             book.boot_id = header.boot_id
         book.adopt(segment)
-        if segment.flaw:
-            found.damaged.append(segment)
     for book in found.books:
         book.segments.sort(key=lambda s: s.header.first_seq)
         found.holes.extend((book, hole) for hole in _holes(book))
+        found.damaged += [segment for segment in book.segments if segment.flaw]
 
 
 def _holes(book: EpochBook) -> Iterator[Interval]:
@@ -128,7 +127,9 @@ def _holes(book: EpochBook) -> Iterator[Interval]:
     for segment, following in zip(book.segments, book.segments[1:], strict=False):
         if not segment.sealed or not following.header.gateway_id:
             last = segment.held.last if segment.held else segment.header.first_seq - 1
-            lost.add(last + 1, following.header.first_seq - 1)
+            if last + 1 < following.header.first_seq:
+                lost.add(last + 1, following.header.first_seq - 1)
+                segment.flaw = segment.flaw or "records missing at its end"
     lost.subtract(book.held.pairs())
     yield from lost
 
@@ -296,7 +297,7 @@ def _tidy(disk: Disk, pool: Pool, book: EpochBook, segment: Segment, notes: list
             book.segments.remove(segment)
             segment.gone = True
             pool.release(segment.path, segment.size, sound=segment.flaw is None)
-        elif not segment.sealed and segment.flaw is None:
+        elif segment.flaw is None:
             _seal_short(disk, pool, segment)
     except OSError as error:
         notes.append(Stranger(segment.path, f"cannot be tidied: {error}"))
@@ -305,7 +306,7 @@ def _tidy(disk: Disk, pool: Pool, book: EpochBook, segment: Segment, notes: list
 def _seal_short(disk: Disk, pool: Pool, segment: Segment) -> None:
     """Seal behind the last record and cut: many short epochs must not use up the quota.
 
-    The seal counts only once the file ends with it, so a power cut in between changes nothing.
+    The new seal counts only once the file ends with it; until then what was there counts.
     """
     summary = Summary(
         segment.end,
@@ -316,7 +317,7 @@ def _seal_short(disk: Disk, pool: Pool, segment: Segment) -> None:
     )
     trailer = encode_header(replace(segment.header, summary=summary), trailer=True)
     size = -(-(segment.end + len(trailer)) // PAGE) * PAGE
-    if size > segment.size - 4 * PAGE:
+    if size * 4 > segment.size * 3:
         return
     fd = disk.open(segment.path)
     try:
