@@ -122,6 +122,10 @@ class Section:
         warning = Problem(self.document.name, line, column, self.key(key), found, cure)
         self.document.problems.warn(warning)
 
+    def note_asked(self, key: str) -> None:
+        """Count `key` as known, its value being judged by the caller."""
+        self._asked[key] = None
+
     def _get(self, key: str, required: bool, expected: str) -> object:
         self._asked[key] = None
         value = self.values.get(key)

@@ -105,18 +105,15 @@ def _table(section: Section, default: Table | None, *, required: bool) -> Table 
     if "table" in section and "function_code" in section:
         section.problem("function_code", "table is given too", "give one of the two")
     word = section.text("table", None, choices=tuple(TABLES))
-    if "function_code" in section:
+    value = section.values.get("function_code")
+    if isinstance(value, int) and value not in (1, 2, 3, 4):
+        section.note_asked("function_code")
         cure = "1 coils, 2 discrete inputs, 3 holding registers, 4 input registers"
-        value = section.values["function_code"]
-        section.integer("function_code", 0, low=-(2**63), high=2**63)
-        if isinstance(value, int) and not isinstance(value, bool):
-            if value in (1, 2, 3, 4):
-                return Table(value)
-            section.problem(
-                "function_code", f"found {shown(value)}", f"give a code that reads: {cure}"
-            )
+        section.problem("function_code", f"found {shown(value)}", f"give a code that reads: {cure}")
         return default
-    section.integer("function_code", 0, low=1, high=4)
+    code = section.integer("function_code", None, low=1, high=4)
+    if code is not None or value is not None:
+        return Table(code) if code is not None else default
     if word is None and default is None and required and "table" not in section:
         section.problem("table", "missing", 'add table = "input" or "holding" (coil, discrete)')
     return TABLES[word] if word else default

@@ -2,8 +2,7 @@
 
 Owns due times and the counting of polls that were left out. A group is due at ``start + n *
 interval`` for whole n, whatever happened before: a late poll does not shift the next, and a stall
-is
-followed by one poll, not by all those missed. Never asks a clock.
+is followed by one poll, not by all those missed. Never asks a clock.
 """
 
 from collections.abc import Sequence
@@ -64,9 +63,3 @@ class DeviceSchedule:
                 self.skipped += grid.advance(max(now, grid.due))
                 taken.append(index)
         return tuple(taken)
-
-    def pass_over(self, now: float) -> None:
-        """Count what became due by `now` while a poll was still pending, and leave it out."""
-        for grid in self.grids:
-            if grid.due <= now:
-                self.skipped += 1 + grid.advance(now)

@@ -292,6 +292,29 @@ def test_refused_function_is_not_halved() -> None:
     assert rig.rows[0].causes == (Cause.EXCEPTION,) * 2 and len(rig.bus.requests) == 1
 
 
+def test_long_poll_lets_others_in() -> None:
+    """A poll that takes many transactions is cut in parts; another device is polled in between, and
+    the parts make one row."""
+    rig = Rig(device(1, *(point(i) for i in range(100)), max_registers=2), device(2))
+    rig.run(0.9)
+    units = [request[1] for request in rig.bus.requests]
+    assert units.index(2) < 50 and units.count(1) == 50 and units.count(2) == 1
+    assert sum(len(row.values) for row in rig.of("d1")) == 100
+
+
+def test_demoted_device_that_garbles_is_left_at_once() -> None:
+    """A probe that comes back damaged ends with the first block."""
+    rig = Rig(device(1, point(0), point(500)))
+    rig.bus.off.add(1)
+    rig.run(1.0)
+    rig.bus.off.clear()
+    rig.bus.script[1] = ["garbled"]
+    rig.run(40.0)
+    probes = [request for request in rig.bus.requests if request[0] > 1001]
+    assert len(probes) == 1
+    assert rig.poller.counters.bad[Cause.BAD_FRAME] == 1
+
+
 def test_one_silent_block_does_not_take_the_device_down() -> None:
     """A device that never answers one of its blocks keeps giving the others."""
     rig = Rig(device(1, point(0), point(500), point(1000), retries=0))

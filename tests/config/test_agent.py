@@ -144,6 +144,14 @@ def test_port_that_may_change_its_name(port: str, warned: int) -> None:
     assert len(parse(text.replace(name, port), "f", PROFILES).warnings) == warned
 
 
+def test_listener_open_to_the_network() -> None:
+    """Metrics that anybody can read are warned of; a bus without devices too."""
+    text = (GOLDEN / "technician.toml").read_text().split("[[bus.device]]")[0]
+    result = parse(text + '[metrics]\nlisten = "0.0.0.0:9464"\n', "f", PROFILES)
+    assert result.settings is not None and result.settings.metrics.listen == "0.0.0.0:9464"
+    assert [warning.key for warning in result.warnings] == ["bus[rs485-1]", "metrics.listen"]
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
 def test_loopback(host: str) -> None:
     """This machine, and nothing that only looks like it."""

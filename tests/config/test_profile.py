@@ -140,6 +140,8 @@ def test_everything_a_profile_can_say() -> None:
         ("address = 4", "address = 105", "point[b].address: found 105, inside the hole 100 to 110"),
         ('name = "b"', 'name = "a"', 'point[a].name: found "a" again; give each point its name'),
         ("max_registers", "max_register", 'unknown key; did you mean "max_registers"?'),
+        ("words = [1648, 0]", "", "probe[#1].words: missing; add words = [0x4232, 0x3320]"),
+        ("[[probe]]", "x = = 1", "p.toml:18:5: not valid TOML: Invalid value"),
         ("parity", "party", 'unknown key; did you mean "parity"?'),
     ],
 )

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from gateway.config.agent import DeviceSettings, PointSettings
 from gateway.modbus.point import DataType, PointSpec, Table
 from gateway.polling.blocks import Block
-from gateway.polling.device import RETRY_REFUSED_S, DevicePolling
+from gateway.polling.device import (
+    PLANS_KEPT,
+    REFUSED_KEPT,
+    RETRY_REFUSED_S,
+    DevicePolling,
+)
 from gateway.reading import Cause
 
 
@@ -136,6 +141,24 @@ def test_every_good_register_is_read_whatever_is_refused(
     for address in wanted:
         expected = Cause.EXCEPTION if address in bad else address
         assert values[f"p{address}"] == expected
+
+
+def test_device_that_refuses_at_random_is_forgotten() -> None:
+    """What is learnt of refusals is bounded: past the bound it starts afresh."""
+    polling = device(*((u16(2 * i), 1.0) for i in range(600)))
+    model = RegisterModel(set(range(2000)))
+    for _ in range(40):
+        model.poll(polling)
+    assert len(polling._limits.refused) <= REFUSED_KEPT
+
+
+def test_plans_kept_are_bounded() -> None:
+    """However many sets of groups come due together, a bounded number of plans is kept."""
+    polling = device(*((u16(i), 1.0 + i) for i in range(12)))
+    for number in range(1, 200):
+        groups = tuple(i for i in range(12) if number >> i & 1)
+        polling.begin(groups, 0.0)
+    assert len(polling._plans) <= PLANS_KEPT
 
 
 def test_everything_refused_stays_bounded() -> None:
