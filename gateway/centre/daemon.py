@@ -25,6 +25,7 @@ from gateway.centre.door import Door
 from gateway.centre.metrics import Metrics, registry
 from gateway.centre.server import CentreEvent, Server
 from gateway.centre.store.keeper import Keeper, Retention
+from gateway.centre.store.layout import open_writer
 from gateway.centre.store.writer import Writer
 from gateway.centre.tokens import TokenFile
 from gateway.config.centre import CentreSettings, TlsSettings
@@ -248,6 +249,7 @@ async def _either(*events: asyncio.Event) -> None:
 
 def _run_workers(settings: CentreSettings, base: Path) -> int:
     """Fork one process per worker; they share the port (SO_REUSEPORT) and the store's file."""
+    open_writer(base / settings.store.path).close()  # make it once, before they race for it
     children = []
     for worker in range(settings.workers):
         pid = os.fork()

@@ -11,8 +11,8 @@ from gateway.errors import StoreError
 
 APPLICATION_ID = 0x67775F31  # "gw_1"
 VERSION = 1
-PAGE_SIZE = 8192
-"""Strips of live data are small, strips of a backlog are kilobytes: measured, see the decision."""
+PAGE_SIZE = 4096
+"""A live commit writes one page per stream it touches: small pages, less log. Measured."""
 _TABLES = """
 CREATE TABLE gateway (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, instance BLOB NOT NULL,

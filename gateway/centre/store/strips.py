@@ -17,6 +17,8 @@ from gateway.wire.record import HEADER_SIZE, Record
 
 MAX_SPAN = 3600 * 1_000_000_000 // TICK_NS
 """Ticks one strip may span: a query looks this far back for a strip that reaches into its range."""
+BODY = 900
+"""Bytes aimed at for a body: more than a quarter of a page would take a page of its own."""
 _LIMIT = 1 << 61
 
 
@@ -87,38 +89,37 @@ class Regrouper:
         pack: Callable[[object], bytes] = self._single.pack if self._exact else self._double.pack
         groups, self._groups, self._exact = self._groups, {}, True
         for (sid, block), (seq, rows) in groups.items():
-            times = cast(list[int], [row[1] for row in rows])
-            low, high = min(times), max(times)
-            if high - low <= MAX_SPAN:
-                yield _strip(pack, sid, block, seq, low, high, rows)
-                continue
             rows.sort(key=_time)
+            most = max(1, BODY // (5 * len(cast(list[object], rows[0][2])) + 6))
             start = 0
-            for at in range(1, len(rows) + 1):
+            while start < len(rows):
                 base = _time(rows[start])
-                if at == len(rows) or _time(rows[at]) - base > MAX_SPAN:
-                    part = rows[start:at]
-                    yield _strip(pack, sid, block, seq, base, _time(part[-1]), part)
-                    start = at
+                stop = _end_of_strip(rows, start, base, most)
+                part = rows[start:stop]
+                span = _time(part[-1]) - base
+                for row in part:
+                    row[1] = _time(row) - base
+                    del row[0]
+                yield Strip(sid, block, base, seq, span, len(part), pack(part))
+                start = stop
+
+
+def _end_of_strip(rows: list[list[object]], start: int, base: int, most: int) -> int:
+    """Return where the strip that begins at `start` ends.
+
+    Never between two rows of one time: (stream, t, seq) is the key.
+    """
+    stop = min(start + most, len(rows))
+    while _time(rows[stop - 1]) - base > MAX_SPAN:
+        stop -= 1
+    last = _time(rows[stop - 1])
+    while stop < len(rows) and _time(rows[stop]) == last:
+        stop += 1
+    return stop
 
 
 def _time(row: list[object]) -> int:
     return cast(int, row[1])
-
-
-def _strip(
-    pack: Callable[[object], bytes],
-    sid: int,
-    block: int,
-    seq: int,
-    low: int,
-    high: int,
-    rows: list[list[object]],
-) -> Strip:
-    for row in rows:
-        row[1] = _time(row) - low
-        del row[0]
-    return Strip(sid, block, low, seq, high - low, len(rows), pack(rows))
 
 
 def unpack(body: bytes) -> list[tuple[int, list[object], object]]:
