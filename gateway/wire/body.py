@@ -15,23 +15,24 @@ from gateway.wire.limits import MAX_BODY
 from gateway.wire.message import Encoding
 
 
-def _optional(name: str) -> ModuleType | None:
+def optional(name: str) -> ModuleType | None:
+    """Return a module if it is installed."""
     try:
         return importlib.import_module(name)
     except ImportError:
         return None
 
 
-_ZSTD = _optional("zstandard")
+_ZSTD = optional("zstandard")
 ZLIB_LEVEL = 6
 ZSTD_LEVEL = 3
 ZSTD_WINDOW = 1 << 21
 """A decoder need not offer more; bodies are at most 1 MiB."""
 
 
-def available() -> tuple[int, ...]:
+def available(zstd: ModuleType | None = _ZSTD) -> tuple[int, ...]:
     """Return the encodings this installation can read and write, best first."""
-    return (Encoding.ZLIB,) if _ZSTD is None else (Encoding.ZSTD, Encoding.ZLIB)
+    return (Encoding.ZLIB,) if zstd is None else (Encoding.ZSTD, Encoding.ZLIB)
 
 
 def compressor(encoding: int) -> Callable[[bytes], bytes] | None:

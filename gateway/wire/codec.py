@@ -96,7 +96,7 @@ def _elements(message: Message) -> list[object]:
                 dict(message.facts),
                 message.complete,
             ]
-        case Welcome():
+        case _:
             return [
                 2,
                 message.session,

@@ -13,7 +13,7 @@ get that far: they are refused here, NEED_SCHEMA.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from gateway.errors import LocalProtocolError, RemoteProtocolError
@@ -273,23 +273,19 @@ class Receiver:
                 raise LocalProtocolError(f"welcome in state {self.state.value}")
             return
         self._offered = tuple(schemas)[: limits.MAX_SCHEMAS]
-        told = [EpochHave(h.epoch, _chunks(h.intervals)[0]) for h in have if h.intervals]
-        del told[limits.MAX_EPOCHS :]
-        while True:
-            message = Welcome(
-                session=session,
-                wall_ns=wall_ns,
-                have=tuple(told),
-                encoding=self._encodings[0] if self._encodings else Encoding.RAW,
-                max_message=self._max_message,
-                window=self.window,
-                heartbeat_s=self._limits.heartbeat_s,
-                schemas=tuple(known.digest for known in self._offered),
-                previous=previous[: limits.MAX_PAIRS],
-            )
-            if not told or len(codec.encode(message)) <= limits.DEFAULT_MESSAGE:
-                break
-            told.pop()  # to say less is safe: what is sent again is a duplicate
+        message = Welcome(
+            session=session,
+            wall_ns=wall_ns,
+            have=(),
+            encoding=self._encodings[0] if self._encodings else Encoding.RAW,
+            max_message=self._max_message,
+            window=self.window,
+            heartbeat_s=self._limits.heartbeat_s,
+            schemas=tuple(known.digest for known in self._offered),
+            previous=previous[: limits.MAX_PAIRS],
+        )
+        room = limits.DEFAULT_MESSAGE - len(codec.encode(message)) - 8
+        message = replace(message, have=_that_fit(have, room))
         self._say(codec.encode_checked(message, limits.DEFAULT_MESSAGE))
         self.state = ReceiverState.OPEN
 
@@ -356,6 +352,22 @@ class Receiver:
             self._events = [event]
         else:
             self._events.append(event)
+
+
+def _that_fit(have: Sequence[EpochHave], room: int) -> tuple[EpochHave, ...]:
+    """Return what of `have` fits into `room` bytes.
+
+    To say less is safe: what is sent again is a duplicate.
+    """
+    told = []
+    for item in have[: limits.MAX_EPOCHS]:
+        intervals = tuple(item.intervals[: limits.MAX_INTERVALS])
+        room -= 16 + 20 * len(intervals)  # the longest encodings
+        if room < 0:
+            break
+        if intervals:
+            told.append(EpochHave(item.epoch, intervals))
+    return tuple(told)
 
 
 def _chunks(intervals: Sequence[Interval]) -> list[tuple[Interval, ...]]:
