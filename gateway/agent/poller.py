@@ -16,15 +16,14 @@ from gateway.agent.metrics import Sample
 from gateway.config.agent import BusSettings
 from gateway.errors import BadFrameError, DeviceExceptionError, NoReplyError, PortLostError
 from gateway.event import Event, EventKind, Scalar
-from gateway.modbus.request import Reply, read_request
-from gateway.modbus.values import decode
-from gateway.polling.blocks import Block
-from gateway.polling.device import DevicePolling, GroupBlock
+from gateway.modbus.request import Reply, Request, read_request
+from gateway.polling.device import DevicePolling
 from gateway.polling.health import BUSY_PAUSE_S, BUSY_RETRIES, Transition
 from gateway.polling.load import silence_s
 from gateway.polling.poll import Poll
+from gateway.polling.rows import rows_of, unasked
 from gateway.process.clock import Clock
-from gateway.reading import TICK_NS, Cause, Row, SchemaBlock, Value
+from gateway.reading import Cause, Row, SchemaBlock
 
 REFUSED = (2, 3)
 """Illegal data address, illegal data value (some devices say so of a read that is too long)."""
@@ -34,6 +33,9 @@ SILENT_BLOCKS = 2
 """Blocks in a row without a reply after which the rest of the poll is left out."""
 MAX_TRANSACTIONS = 16
 """Transactions before other parties of the bus get their turn."""
+
+MAX_WAIT_S = 0.01
+"""A device whose late answer must be waited out for longer than this lets the others go first."""
 
 
 @dataclass(slots=True)
@@ -102,7 +104,7 @@ class Poller:
             self.counters.skipped += device.schedule.skipped - skipped
             if self._lost_since is not None or not device.health.may_ask(now):
                 cause = Cause.DEVICE_DOWN if self._lost_since is None else Cause.PORT_LOST
-                self._emit(device, _unasked(device, groups, cause))
+                self._emit(device, unasked(device, groups, cause))
                 return
             poll = device.begin(groups, now)
         poll.resume_at = None
@@ -132,8 +134,13 @@ class Poller:
             block = poll.current
             if block is None:
                 return True
+            request = read_request(device.settings.unit_id, block.table, block.address, block.count)
             began = self._clock.now()
-            reply = self._transact(bus, device, poll, block)
+            clear_at = bus.clear_at(request)
+            if clear_at > began + MAX_WAIT_S:
+                poll.resume_at = clear_at
+                return False
+            reply = self._transact(bus, device, poll, request)
             now = self._clock.now()
             poll.bus_s += now - began
             self.counters.busy_s += now - began
@@ -141,17 +148,20 @@ class Poller:
             if reply is not None:
                 poll.silent = 0
                 poll.answered = True
-                poll.given(reply.bits if block.table.is_bits else reply.registers, tick(reply))
+                poll.given(
+                    reply.bits if block.table.is_bits else reply.registers, reply.source_time_ns
+                )
                 self._note(device, device.health.answered(reply.turnaround_s, now))
             if poll.resume_at is not None:
                 return False
         poll.resume_at = self._clock.now()
         return poll.current is None
 
-    def _transact(self, bus: Bus, device: DevicePolling, poll: Poll, block: Block) -> Reply | None:
+    def _transact(
+        self, bus: Bus, device: DevicePolling, poll: Poll, request: Request
+    ) -> Reply | None:
         """Read one block; what goes wrong is told to `poll`."""
         health = device.health
-        request = read_request(device.settings.unit_id, block.table, block.address, block.count)
         try:
             return bus.transact(request, health.timeout_s(poll.attempt))
         except PortLostError:
@@ -160,7 +170,7 @@ class Poller:
             if poll.attempt < health.retries:
                 poll.attempt += 1
                 return None
-            device.note_silent(block)
+            device.note_silent(poll.current)
             poll.silent += 1
             poll.give_up(Cause.NO_REPLY)
             if poll.silent >= SILENT_BLOCKS or health.demoted or not health.ever_answered:
@@ -201,7 +211,8 @@ class Poller:
             first = next(iter(poll.causes.values()))
             self.counters.bad[first] = self.counters.bad.get(first, 0) + 1
         if not poll.answered and not lost:
-            self._note(device, device.health.failed(now, poll.bus_s, silent=not poll.garbled))
+            silent = not poll.garbled
+            self._note(device, device.health.failed(now, poll.bus_s, silent=silent), silent)
         for table, low, high in device.learn(poll, now):
             self._event(
                 EventKind.BLOCK_SPLIT,
@@ -216,21 +227,19 @@ class Poller:
 
     def _emit(self, device: DevicePolling, poll: Poll) -> None:
         """Hand on one row for each schema block of the poll's groups."""
-        failed_ns = self._clock.boottime_ns() // TICK_NS * TICK_NS
-        rows = [
-            _row(device, block, device.first_block + number, poll, failed_ns)
-            for number, block in enumerate(device.blocks)
-            if block.group in poll.groups
-        ]
+        rows = rows_of(device, poll, self._clock.boottime_ns())
         self._on_rows(self.settings.name, rows)
 
-    def _note(self, device: DevicePolling, transition: Transition | None) -> None:
+    def _note(
+        self, device: DevicePolling, transition: Transition | None, silent: bool = False
+    ) -> None:
         if transition is None:
             return
         self.counters.devices_down += 1 if transition.down else -1
         name, unit_id = device.settings.name, device.settings.unit_id
         if transition.down:
-            self._event(EventKind.DEVICE_DOWN, device=name, unit_id=unit_id)
+            cause = (Cause.NO_REPLY if silent else Cause.BAD_FRAME).name.lower()
+            self._event(EventKind.DEVICE_DOWN, device=name, unit_id=unit_id, cause=cause)
         else:
             down_s = round(transition.down_s, 3)
             self._event(EventKind.DEVICE_UP, device=name, unit_id=unit_id, down_s=down_s)
@@ -262,34 +271,3 @@ class Poller:
                 labels = (*bus, ("device", device.settings.name))
                 text = "Median turnaround of a device lately"
                 yield Sample("gateway_device_turnaround_seconds", text, learnt, False, labels)
-
-
-def tick(reply: Reply) -> int:
-    """Return a reply's source time: rounded down to `TICK_NS`."""
-    return reply.source_time_ns // TICK_NS * TICK_NS
-
-
-def _unasked(device: DevicePolling, groups: tuple[int, ...], cause: Cause) -> Poll:
-    """Return a poll that was not made."""
-    poll = Poll(groups)
-    poll.mark(range(len(device.specs)), cause)
-    return poll
-
-
-def _row(device: DevicePolling, block: GroupBlock, index: int, poll: Poll, failed_ns: int) -> Row:
-    values: list[Value] = []
-    causes: list[Cause] = []
-    times = [poll.times[p] for p in block.points if p in poll.times and p not in poll.causes]
-    for point in block.points:
-        cause = poll.causes.get(point)
-        value: Value = None
-        if cause is None:
-            spec = device.specs[point]
-            scale = spec.scale_register
-            factor = None if scale is None else poll.register(spec.table, scale)
-            value, cause = decode(spec, poll.registers(spec), factor)
-        values.append(value)
-        causes.append(cause)
-    good = not any(causes)
-    at = max(times) if times else failed_ns
-    return Row(index, at, tuple(values), None if good else tuple(causes))

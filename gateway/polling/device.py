@@ -131,9 +131,10 @@ class DevicePolling:
             self._timing = replace(self._timing, turnaround_s=learnt)
             self._plans.clear()
 
-    def note_silent(self, block: Block) -> None:
+    def note_silent(self, block: Block | None) -> None:
         """Ask for `block` last in the next poll: the others tell whether the device is there."""
-        self._silent.add(block.range)
+        if block is not None:
+            self._silent.add(block.range)
 
     def learn(self, poll: Poll, now: float) -> tuple[Range, ...]:
         """Take over what a finished poll taught; return what is refused anew."""

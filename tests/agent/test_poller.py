@@ -42,7 +42,8 @@ class ScriptedBus:
     """A bus whose units answer register n with n, unless told to misbehave.
 
     `off`: units that are silent. `script[unit]`: what the next requests to it meet: an exception
-    code, ``"garbled"``, ``"silent"`` or ``"ok"``. `bad`: addresses refused with exception 2.
+    code, ``"garbled"``, ``"silent"`` or ``"ok"``.
+    `late[unit]`: until when it may answer late. `bad`: addresses refused with exception 2.
     """
 
     clock: SimulatedClock
@@ -50,8 +51,12 @@ class ScriptedBus:
     bad: set[int] = field(default_factory=set)
     script: dict[int, list[Any]] = field(default_factory=dict)
     lost: bool = False
+    late: dict[int, float] = field(default_factory=dict)
     requests: list[tuple[float, int, int, int]] = field(default_factory=list)
     busy_s: Counter[int] = field(default_factory=Counter)
+
+    def clear_at(self, request: Request) -> float:
+        return self.late.get(request.unit_id, 0.0)
 
     def transact(self, request: Request, timeout_s: float) -> Reply:
         unit = request.unit_id
@@ -290,6 +295,19 @@ def test_refused_function_is_not_halved() -> None:
     rig.bus.script[1] = [1]
     rig.run(1.0)
     assert rig.rows[0].causes == (Cause.EXCEPTION,) * 2 and len(rig.bus.requests) == 1
+
+
+def test_others_go_first_while_a_late_answer_is_waited_out() -> None:
+    """A device that may still answer late is asked when that is over; the others are not kept
+    waiting."""
+    rig = Rig(device(1), device(2))
+    rig.bus.late[1] = 1000.3
+    rig.run(1.0)
+    assert [(request[1], round(request[0], 1)) for request in rig.bus.requests] == [
+        (2, 1000.0),
+        (1, 1000.3),
+    ]
+    assert [row.causes for row in rig.rows] == [None, None]
 
 
 def test_long_poll_lets_others_in() -> None:
