@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from gateway.agent.bus import Bus
 from gateway.agent.bus_thread import BusThread
 from gateway.agent.poller import Poller
@@ -16,9 +18,16 @@ from gateway.modbus.point import DataType, PointSpec, Table
 from gateway.process.clock import Clock
 from gateway.reading import Cause, Row
 from tests.paced import PacedServer, registers
+from tests.system import need
 
 INTERVAL_S = 0.25
 CLOCK = Clock()
+
+
+@pytest.fixture(autouse=True)
+def compiler() -> None:
+    """The paced server is compiled on the spot."""
+    need("gcc")
 
 
 def ten_registers(unit_id: int, interval_s: float = INTERVAL_S) -> DeviceSettings:
