@@ -26,6 +26,7 @@ MAX_BABBLE_S = 0.5
 MIN_MARGIN_S, MAX_MARGIN_S = 20e-6, 250e-6
 _MARGIN_STEP_S = 4e-6
 _MARGIN_QUANTILE = 0.75
+_LATENCY_STEP_S = 0.2e-6
 PAUSE_SLICE_S = 0.05
 STRAY_PAUSE_S = 0.004
 ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE = 2, 3, 4
@@ -74,6 +75,7 @@ class Bus:
         )
         self._quiet_from = 0.0
         self._margin_s = 80e-6
+        self._latency_s = 0.0
         self._echo: bool | None = None
         self._early_replies = 0
 
@@ -211,7 +213,8 @@ class Bus:
                 continue
             data = port.read()
             if data:
-                exchange.receive(data, now())
+                # No wake-up is faster than our fastest: the bytes were there that much earlier.
+                exchange.receive(data, now() - self._latency_s)
         self._quiet_from = exchange.outcome.quiet_from
         return exchange.outcome, self.clock.boottime_ns()
 
@@ -233,29 +236,28 @@ class Bus:
         until = self._quiet_from + silence_s
         while True:
             target = until - self._margin_s
-            if at < target:
-                if not port.wait_readable(target - at):
-                    self._calibrate(now() - target)
-                    while now() < until:
-                        pass
-            else:
-                while now() < until:
-                    pass
+            if at < target and not port.wait_readable(target - at):
+                self._calibrate(now() - target)
+                break
             data = port.read()
-            if not data:
-                return
             at = now()
-            self._stray(data)
-            until = at + silence_s
+            if data:
+                self._stray(data)
+                until = at + silence_s
+            elif at >= target:
+                break
             if at - started > MAX_BABBLE_S:
                 self.stats.bad_frames += 1
                 raise BadFrameError(
                     f"bus {self.settings.name}: not silent for {MAX_BABBLE_S:g} s"
                     f" (last {data[:16].hex(' ')}); another client on the bus, or a wrong baud?"
                 )
+        while now() < until:
+            pass
 
     def _calibrate(self, late_s: float) -> None:
-        """Follow the p75 of how late sleeps end."""
+        """Follow the p75 of how late sleeps end, and the least of it."""
+        self._latency_s = min(late_s, self._latency_s + _LATENCY_STEP_S)
         step = _MARGIN_QUANTILE if late_s > self._margin_s else _MARGIN_QUANTILE - 1
         margin_s = self._margin_s + step * _MARGIN_STEP_S
         self._margin_s = min(MAX_MARGIN_S, max(MIN_MARGIN_S, margin_s))
