@@ -17,7 +17,7 @@ from gateway.process.clock import Clock
 from gateway.wire.limits import MAX_EPOCHS, MAX_INTERVALS
 from gateway.wire.message import EpochState, Gap, GapReason, Interval
 from gateway.wire.record import Record, RecordKind, epoch_seed, pack
-from gateway.wire.rows import pack_gap
+from gateway.wire.rows import pack_gap, unpack_gap
 
 MAX_EVENTS = 64
 """Events kept until someone listens."""
@@ -32,6 +32,8 @@ class Holdings:
         self.memory = Memory()
         self.losses = Losses()
         self.stats = SpoolStats()
+        self.ended = False
+        """Whether END was appended: nothing may follow it in this epoch."""
         self.full = False
         """Whether records were let go for want of space, and none was free since."""
         self.emptied: list[tuple[EpochBook, Segment]] = []
@@ -73,8 +75,11 @@ class Holdings:
         return record
 
     def tell_losses(self) -> None:
-        """Turn what was lost into GAP records, as far as memory has room for them."""
-        for gap in self.losses.take():
+        """Turn what was lost into GAP records, as far as memory has room for them.
+
+        After END it is the centre that finds the loss: the epoch is over, and nobody has the seqs.
+        """
+        for gap in () if self.ended else self.losses.take():
             payload = pack_gap(gap)
             if self.memory.bytes + len(payload) + 1024 > self.memory.limit:
                 self.losses.note(gap)
@@ -88,9 +93,14 @@ class Holdings:
         elif self.full:
             reason = GapReason.QUOTA
         gap = Gap(self.current.epoch, record.seq, record.seq, reason, at_ns, at_ns, record.readings)
-        if record.kind != RecordKind.GAP:
-            self._count_lost(gap)
+        self._count_lost(gap)
+        self.tell_again(record)
         self.losses.note(gap)
+
+    def tell_again(self, record: Record) -> None:
+        """Before a GAP record itself is lost, remember what it told."""
+        if record.kind == RecordKind.GAP:
+            self.losses.note(unpack_gap(record.payload))
 
     # -- acks and losses -----------------------------------------------------------------------
 
@@ -188,7 +198,9 @@ class Holdings:
             on_event(self._events.popleft())
 
     def event(self, kind: EventKind, **fields: Scalar) -> None:
-        """Tell a change of state."""
+        """Tell a change of state, unless the epoch has ended."""
+        if self.ended:
+            return
         event = Event.make(kind, self._clock.boottime_ns(), **fields)
         if self.on_event is not None:
             self.on_event(event)

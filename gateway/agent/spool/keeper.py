@@ -302,8 +302,8 @@ class Keeper:
                 policy=self._settings.policy,
                 max_bytes=writer.pool.max_bytes,
             )
-        if self._settings.policy != "drop_oldest":
-            return False
+        if self._settings.policy != "drop_oldest" or holdings.ended:
+            return False  # nothing can be told after END; a free segment was kept for the end
         victim = holdings.oldest_segment(writer.segment)
         if victim is None:
             return False
@@ -324,6 +324,8 @@ class Keeper:
             records = await self._threads.write(read_held, self._disk, segment, held)
         except OSError:
             records = []
+        for record in records:
+            self._holdings.tell_again(record)
         # What was acked while we read is not lost.
         return losses_of(book.epoch, held.common(segment.held), records, GapReason.QUOTA)
 

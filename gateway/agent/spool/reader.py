@@ -164,6 +164,7 @@ class BacklogReader:
         """Read ahead; return ``False`` when nothing is left."""
         epoch, seq, book = self._next()
         if book is None:
+            self._cursor = None  # and the segment's bytes with it
             return False
         self._ahead_epoch = epoch
         memory = self._source.in_memory(epoch, seq, STRIDE)

@@ -61,8 +61,8 @@ class SpoolSource:
         if segment.flaw is None:
             segment.flaw = "damaged records"
             self._holdings.stats.quarantined += 1
-        name = os.path.basename(segment.path)
-        logger.warning("spool records damaged file=%s records=%d", name, seqs.count())
-        self._holdings.event(EventKind.SPOOL_DAMAGED, file=name, records=seqs.count())
+            name = os.path.basename(segment.path)
+            logger.warning("spool records damaged file=%s records=%d", name, seqs.count())
+            self._holdings.event(EventKind.SPOOL_DAMAGED, file=name, records=seqs.count())
         for gap in losses_of(segment.header.epoch, seqs, (), reason):
             self._holdings.lose(gap)

@@ -54,7 +54,6 @@ class Spool:
         self._clock = clock
         self._book = EpochBook(epoch, boot_id, 0)
         self._schemas: tuple[tuple[int, bytes], ...] = ()
-        self._ended = False
         self._holdings = Holdings(self._book, clock, refuse_newest=settings.policy == "drop_newest")
         threads = DiskThreads()
         self._source = SpoolSource(self._holdings, disk, threads)
@@ -122,7 +121,7 @@ class Spool:
 
         Raises: ValueError past the record's limits; SpoolError after `end`.
         """
-        if self._ended:
+        if self._holdings.ended:
             raise SpoolError(f"record of kind {kind} appended after the epoch's END (a bug)")
         record = self._holdings.append(kind, readings, payload)
         self._keeper.appended(urgent=urgent)
@@ -155,10 +154,10 @@ class Spool:
 
         Call it before the last messages are sent, so that the centre can know the epoch complete.
         """
-        if self._ended:
+        if self._holdings.ended:
             raise SpoolError("the epoch has ended already (a bug)")
         record = self.append(RecordKind.END, 0, pack_end())
-        self._ended = True
+        self._holdings.ended = True
         return record
 
     # -- acks ----------------------------------------------------------------------------------
@@ -287,7 +286,7 @@ class Spool:
 
         Cancel `run` before.
         """
-        if clean and not self._ended:
+        if clean and not self._holdings.ended:
             self.end()
         await self._keeper.commit()
         await self._keeper.close()
