@@ -68,6 +68,7 @@ class Peer:
         self.instance = instance
         self.boot = boot
         self.epoch = epoch or int.from_bytes(os.urandom(8), "big") | 1
+        self.complete = True
         self.socket: ClientConnection
 
     async def connect(self, **options: object) -> "Peer":
@@ -120,6 +121,7 @@ class Peer:
                 backlog=Backlog(0, 0, 0),
                 ended=(("cause", "reset"),),
                 facts=(("site", "north"),),
+                complete=self.complete,
             )
         )
         return await self.receive()

@@ -12,10 +12,21 @@ from websockets.exceptions import InvalidStatus
 from gateway.centre.daemon import Centre
 from gateway.centre.tokens import add_token, revoke_tokens
 from gateway.config.centre import DrainSettings
+from gateway.event import Event, EventKind
 from gateway.process.clock import Clock
 from gateway.reading import TICK_NS, Cause, Row
 from gateway.wire import record, rows
-from gateway.wire.message import Bye, ByeCode, EpochState, GapReason, Lane, Welcome
+from gateway.wire.message import (
+    Bye,
+    ByeCode,
+    ClockReading,
+    ClockSource,
+    EpochState,
+    Gap,
+    GapReason,
+    Lane,
+    Welcome,
+)
 from gateway.wire.record import RecordKind
 from tests.centre.peer import BOOT, SCHEMA, Peer, meter, rows_record, running
 
@@ -181,10 +192,19 @@ async def test_an_epoch_without_end_leaves_a_gap(tmp_path: Path) -> None:
         late = [rows_record(dead.epoch, s, [meter(now)]) for s in (3, 4)]
         await born.data(late, epoch=dead.epoch, lane=Lane.BACKLOG)
         gaps = await get(centre, "/api/gateways/site-1/gaps")
-        assert isinstance(gaps, list) and len(gaps) == 1
-        assert gaps[0]["reason"] == "cut_off" and gaps[0]["first"] == 5
-        assert gaps[0]["last"] == 5 and gaps[0]["from_ns"] and gaps[0]["to_ns"]
+        assert isinstance(gaps, list)
+        assert [(g["reason"], g["first"], g["last"]) for g in gaps] == [
+            ("cut_off", 6, None),
+            ("not_received", 5, 5),
+        ]
+        assert all(gap["from_ns"] and gap["to_ns"] for gap in gaps)
         assert centre.metrics.gaps["cut_off"] == 1
+        assert centre.metrics.gap_records["not_received"] == 1
+        # A restored card brings what was missing: the verdict is replaced.
+        await born.data([rows_record(dead.epoch, 5, [meter(now)])], epoch=dead.epoch)
+        gaps = await get(centre, "/api/gateways/site-1/gaps")
+        assert isinstance(gaps, list)
+        assert [(g["reason"], g["first"]) for g in gaps] == [("cut_off", 6)]
         await born.socket.close()
 
 
@@ -214,9 +234,6 @@ async def test_an_epoch_with_end_leaves_none(tmp_path: Path) -> None:
 async def test_events_gaps_anchors_and_unknown_kinds_are_stored(tmp_path: Path) -> None:
     """Every kind of record is stored; one nobody knows is kept as it came."""
     async with running(tmp_path, drain=QUICK) as centre:
-        from gateway.event import Event, EventKind
-        from gateway.wire.message import ClockReading, ClockSource, Gap
-
         peer = Peer(centre)
         await peer.open()
         seed = record.epoch_seed(peer.epoch)
@@ -245,9 +262,48 @@ async def test_events_gaps_anchors_and_unknown_kinds_are_stored(tmp_path: Path) 
                 (99, b"whatever"),
                 (2, b"\xc1 not msgpack"),
             ]
-            assert db.execute("SELECT first, last FROM ledger").fetchall() == [(1, 11)]
+            assert db.execute("SELECT first, last FROM ledger").fetchall() == [(1, 3), (10, 11)]
         db.close()
         await peer.socket.close()
+
+
+async def test_a_record_that_its_gap_gave_up_is_taken_when_it_comes(tmp_path: Path) -> None:
+    """An agent's GAP accounts for seqs; it does not make them duplicates."""
+    async with running(tmp_path, drain=QUICK) as centre:
+        peer = Peer(centre)
+        await peer.open()
+        gap = rows.pack_gap(Gap(peer.epoch, 2, 4, GapReason.DAMAGED, 0, 0, -1))
+        seed = record.epoch_seed(peer.epoch)
+        await peer.data([record.pack(seed, 1, RecordKind.GAP, 0, gap)])
+        await peer.rows([3])
+        assert centre.metrics.records == 2 and centre.metrics.duplicates == 0
+        await peer.socket.close()
+        born = Peer(centre, token=peer.token)
+        answer = await born.open(EpochState(peer.epoch, BOOT, 5, ()))
+        assert answer.have[0].intervals == ((1, 1), (3, 3))
+        gaps = await get(centre, "/api/gateways/site-1/gaps")
+        assert isinstance(gaps, list)
+        assert [(g["reason"], g["first"]) for g in gaps] == [("cut_off", 5), ("damaged", 2)]
+        await born.socket.close()
+
+
+async def test_an_incomplete_hello_condemns_nothing_it_does_not_list(tmp_path: Path) -> None:
+    """An agent with more epochs than Hello has room for is not robbed of the rest."""
+    async with running(tmp_path, drain=QUICK) as centre:
+        old = Peer(centre)
+        await old.open()
+        await old.rows([1])
+        await old.socket.close()
+        born = Peer(centre, token=old.token)
+        born.complete = False
+        await born.open()
+        assert await get(centre, "/api/gateways/site-1/gaps") == []
+        await born.socket.close()
+        again = Peer(centre, token=old.token, epoch=born.epoch)
+        await again.open()
+        gaps = await get(centre, "/api/gateways/site-1/gaps")
+        assert isinstance(gaps, list) and [g["reason"] for g in gaps] == ["cut_off"]
+        await again.socket.close()
 
 
 async def test_draining_says_bye_with_a_spread_and_closes_1001(tmp_path: Path) -> None:

@@ -36,11 +36,6 @@ class Have:
         at = bisect_right(self._firsts, seq) - 1
         return at >= 0 and seq <= self._lasts[at]
 
-    def covers(self, first: int, last: int) -> bool:
-        """Tell whether every seq from `first` to `last` is stored."""
-        at = bisect_right(self._firsts, first) - 1
-        return at >= 0 and last <= self._lasts[at]
-
     def add(self, first: int, last: int) -> None:
         """Count `first` to `last` as stored, whatever of it already is."""
         firsts, lasts = self._firsts, self._lasts
@@ -67,16 +62,6 @@ class Have:
         gone = list(self.gone)
         self.changed, self.gone = set(), set()
         return written, gone
-
-    def holes(self) -> list[Interval]:
-        """Return what is missing between seq 1 and the highest stored."""
-        missing = []
-        expected = 1
-        for first, last in zip(self._firsts, self._lasts, strict=True):
-            if first > expected:
-                missing.append((expected, first - 1))
-            expected = last + 1
-        return missing
 
 
 def runs(seqs: Sequence[int]) -> list[Interval]:

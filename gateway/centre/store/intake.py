@@ -41,13 +41,13 @@ def unsigned(epoch: int) -> int:
 class EpochLedger:
     """What the writer remembers of an epoch."""
 
-    __slots__ = ("boot", "ended", "gateway", "have", "over", "pk", "promised", "sids", "streams")
+    __slots__ = ("boot", "end_seq", "gateway", "have", "over", "pk", "promised", "sids", "streams")
 
     def __init__(self, pk: int, gateway: int, boot: int | None) -> None:
         self.pk = pk
         self.gateway = gateway
         self.boot = boot
-        self.ended = False
+        self.end_seq: int | None = None
         self.over = OPEN
         self.promised: list[Interval] = []
         self.have = Have()
@@ -101,7 +101,7 @@ class Intake:
         if row is None:
             return None
         ledger = EpochLedger(row[0], gateway, row[1])
-        ledger.ended, ledger.over = row[2] is not None, row[3]
+        ledger.end_seq, ledger.over = row[2], row[3]
         if row[4] is not None:
             ledger.promised = [(a, b) for a, b in msgpack.unpackb(row[4])]
         select = self._db.execute
@@ -147,7 +147,6 @@ class Intake:
     def ingest(self, job: Ingest) -> None:
         """Store what is new of a job and fill in its answer."""
         ledger = self.epoch(job.gateway, job.epoch, job.received_ns)
-        self._touched[job.gateway, job.epoch] = ledger
         have = ledger.have
         records = job.records
         seqs = [record.seq for record in records]
@@ -156,6 +155,8 @@ class Intake:
         if len(intervals) > 1 or intervals[0][0] <= have.top or len(seqs) != _count(intervals):
             fresh = list({r.seq: r for r in reversed(records) if r.seq not in have}.values())
             fresh.reverse()
+        if fresh:
+            self._touched[job.gateway, job.epoch] = ledger
         regrouper = self._regrouper
         regrouper.newest = -1
         for record in fresh:
@@ -201,7 +202,7 @@ class Intake:
             elif record.kind == RecordKind.ANCHOR:
                 self._anchor(ledger, payload)
             elif record.kind == RecordKind.END:
-                ledger.ended = True
+                ledger.end_seq = record.seq
                 self._db.execute(
                     "UPDATE epoch SET end_seq = ? WHERE id = ?", (record.seq, ledger.pk)
                 )
@@ -230,7 +231,8 @@ class Intake:
         gap = rows.unpack_gap(payload)
         lost = self.epoch(ledger.gateway, gap.epoch, job.received_ns)
         self._touched[ledger.gateway, gap.epoch] = lost
-        lost.have.add(gap.first, gap.last)
+        # Accounted for, not stored: should such a record come after all, it is taken.
+        self._db.execute("INSERT INTO accounted VALUES (?, ?, ?)", (lost.pk, gap.first, gap.last))
         self._db.execute(
             "INSERT INTO gap (gateway, epoch, first, last, reason, t_from, t_to, readings,"
             " received_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

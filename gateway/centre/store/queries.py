@@ -12,6 +12,7 @@ from gateway.centre.store.intake import gap_name, unsigned
 from gateway.centre.store.times import UNKNOWN, Offset, boot_offset
 from gateway.errors import RemoteProtocolError, StoreError
 from gateway.reading import TICK_NS
+from gateway.wire.message import GapReason
 from gateway.wire.rows import decode_schema
 
 MAX_ROWS = 10_000
@@ -168,14 +169,19 @@ def gaps(db: sqlite3.Connection, name: str, span: Span, limit: int) -> list[Row]
     offsets = Offsets(db)
     rows = db.execute(
         "SELECT g.first, g.last, g.reason, g.t_from, g.t_to, g.next_epoch, g.readings,"
-        " g.received_ns, e.epoch, e.boot FROM gap g JOIN epoch e ON e.id = g.epoch"
+        " g.received_ns, e.epoch, e.boot, e.id FROM gap g JOIN epoch e ON e.id = g.epoch"
         " WHERE g.gateway = ? AND g.received_ns BETWEEN ? AND ? ORDER BY g.id DESC LIMIT ?",
         (gateway_pk(db, name), span.from_ns, span.to_ns, min(limit, MAX_ROWS)),
     ).fetchall()
     result: list[Row] = []
-    for first, last, reason, t_from, t_to, following, readings, received_ns, epoch, boot in rows:
+    for row in rows:
+        first, last, reason, t_from, t_to, following, readings = row[:7]
+        received_ns, epoch, boot, key = row[7:]
         offset = offsets.of(boot)
         to_ns = None if t_to is None else offset.wall_ns(t_to)
+        if reason == GapReason.NOT_RECEIVED and t_from is None:
+            t_from, before = _around(db, key, first)
+            to_ns = None if before is None else offset.wall_ns(before)
         if to_ns is None and following is not None:
             to_ns = _first_of(db, offsets, following)
         result.append(
@@ -192,6 +198,17 @@ def gaps(db: sqlite3.Connection, name: str, span: Span, limit: int) -> list[Row]
             }
         )
     return result
+
+
+def _around(db: sqlite3.Connection, epoch: int, seq: int) -> tuple[int | None, int | None]:
+    """Return the ticks of the last row before a hole in an epoch and of the first behind it."""
+    row = db.execute(
+        "SELECT max(CASE WHEN p.seq < ?2 THEN p.t + p.span END),"
+        " min(CASE WHEN p.seq > ?2 THEN p.t END)"
+        " FROM stream s JOIN strip p ON p.stream = s.id WHERE s.epoch = ?1",
+        (epoch, seq),
+    ).fetchone()
+    return row[0], row[1]
 
 
 def _first_of(db: sqlite3.Connection, offsets: Offsets, epoch: int) -> int | None:

@@ -14,8 +14,9 @@ from gateway.centre.store.intake import OPEN, OVER, WAITING, EpochLedger, Intake
 from gateway.centre.store.jobs import Alive, Farewell, Greeting, Note, Pairs, Progress
 from gateway.errors import StoreError
 from gateway.reading import TICK_NS
+from gateway.wire.ledger import loss, normalise, subtract
 from gateway.wire.limits import MAX_INTERVALS
-from gateway.wire.message import EpochHave, EpochState, GapReason, Hello
+from gateway.wire.message import EpochHave, EpochState, GapReason, Hello, Interval
 
 ALIVE_S = 5.0
 """How often a node says that it is alive."""
@@ -136,12 +137,14 @@ class Registry:
             ledger = self._intake.epoch(gateway, number & (1 << 64) - 1, job.received_ns)
             if ledger is current:
                 continue
-            if ledger.pk not in listed:
-                ledger.promised = []
             self._state(ledger, WAITING)
+            if ledger.pk not in listed:
+                if not job.hello.complete:
+                    continue  # there was no room in `Hello`: the agent may hold some of it
+                ledger.promised = []
             job.gaps += self.finish(ledger, job.received_ns)
         for ledger in ledgers[:-1]:
-            if ledger.over == OVER and not self._complete(ledger):
+            if ledger.over == OVER and subtract(ledger.promised, self._covered(ledger)):
                 self._reopen(ledger, WAITING)
 
     def _state(self, ledger: EpochLedger, over: int) -> None:
@@ -157,9 +160,12 @@ class Registry:
             (ledger.pk, int(GapReason.NOT_RECEIVED)),
         )
 
-    @staticmethod
-    def _complete(ledger: EpochLedger) -> bool:
-        return all(ledger.have.covers(first, last) for first, last in ledger.promised)
+    def _covered(self, ledger: EpochLedger) -> list[Interval]:
+        """Return the seqs of an epoch that are stored or accounted for."""
+        accounted = self._db.execute(
+            "SELECT first, last FROM accounted WHERE epoch = ?", (ledger.pk,)
+        )
+        return normalise([*ledger.have.intervals(), *accounted])
 
     def touched(self, ledgers: list[EpochLedger], received_ns: int) -> tuple[tuple[str, int], ...]:
         """Look at epochs that got records; return the gaps found as (reason, records or -1)."""
@@ -173,24 +179,26 @@ class Registry:
 
     def finish(self, ledger: EpochLedger, received_ns: int) -> tuple[tuple[str, int], ...]:
         """Close an epoch that will get no more records; write the gaps it leaves."""
-        if not self._complete(ledger):
+        covered = self._covered(ledger)
+        if subtract(ledger.promised, covered):
             return ()
         self._state(ledger, OVER)
-        gaps = [(first, last, GapReason.NOT_RECEIVED) for first, last in ledger.have.holes()]
         known, following = self._db.execute(
-            "SELECT known_next - 1, (SELECT min(n.id) FROM epoch n WHERE n.gateway = e.gateway"
+            "SELECT known_next, (SELECT min(n.id) FROM epoch n WHERE n.gateway = e.gateway"
             " AND n.id > e.id) FROM epoch e WHERE e.id = ?",
             (ledger.pk,),
         ).fetchone()
-        top = ledger.have.top
-        written: list[tuple[object, ...]] = [
-            (None, following, first, last, int(reason)) for first, last, reason in gaps
-        ]
-        found = [(gap_name(reason), last - first + 1) for first, last, reason in gaps]
-        if not ledger.ended:
-            last = known if known > top else None
-            written.append((self._newest(ledger), following, top + 1, last, int(GapReason.CUT_OFF)))
-            found.append((gap_name(GapReason.CUT_OFF), known - top if known > top else -1))
+        verdict = loss(covered, ledger.end_seq, (known, ()), current=False)
+        newest = self._newest(ledger)
+        written: list[tuple[object, ...]] = []
+        found = []
+        for first, last in verdict.lost:
+            after = newest if first > ledger.have.top else None  # else `queries` finds its place
+            written.append((after, following, first, last, int(GapReason.NOT_RECEIVED)))
+            found.append((gap_name(GapReason.NOT_RECEIVED), last - first + 1))
+        if verdict.tail_from is not None:
+            written.append((newest, following, verdict.tail_from, None, int(GapReason.CUT_OFF)))
+            found.append((gap_name(GapReason.CUT_OFF), -1))
         self._db.executemany(
             "INSERT INTO gap (t_from, next_epoch, first, last, reason, gateway, epoch,"
             " readings, received_ns) VALUES (?, ?, ?, ?, ?, ?, ?, -1, ?)",
