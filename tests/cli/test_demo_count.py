@@ -16,7 +16,6 @@ from gateway.cli.demo_count import (
     missing_readings,
 )
 from gateway.reading import TICK_NS, Row, Schema, SchemaBlock, SchemaPoint
-from gateway.wire.message import Lane
 from gateway.wire.record import Record, RecordKind, epoch_seed, pack
 from gateway.wire.rows import encode_schema, pack_end, pack_rows, schema_digest
 
@@ -48,7 +47,6 @@ def _store(path: Path, batches: Sequence[Sequence[Record]]) -> Stored:
                 gateway=1,
                 session=1,
                 epoch=EPOCH,
-                lane=Lane.LIVE,
                 records=records,
                 offset_ns=0,
                 received_ns=0,
