@@ -6,7 +6,7 @@ Owns the estimates of rate and base delay and what follows from them. The window
 
 `rate` is the windowed maximum of delivery rates: bytes acked between two moments over the time
 between them (Cheng, Cardwell: draft-cheng-iccrg-delivery-rate-estimation). `base` is the smallest
-ack delay of late. The target is the queue we allow ourselves, 30 ms: LEDBAT's idea (RFC 6817),
+ack delay of late. The target is the queue we allow ourselves, 20 ms: LEDBAT's idea (RFC 6817),
 whose 100 ms would be too much for live readings. While the link has room, delay stays at `base`, a
 sample of the rate exceeds the estimate, and the window grows (at most doubling per round trip)
 until the queue holds the target.
@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-TARGET_S = 0.030
+TARGET_S = 0.020
 MIN_WINDOW = 6 * 1024
 """Two of the smallest messages: one on the wire, one being acked."""
 MIN_BODY = 3 * 1024

@@ -112,7 +112,7 @@ def test_before_the_first_ack() -> None:
     assert window.room() == 2 * window.body()
     window.limit = 10_000
     assert window.room() == 10_000
-    assert TARGET_S == 0.03
+    assert TARGET_S == 0.02
 
 
 def test_refused_messages_are_not_in_flight() -> None:
