@@ -89,6 +89,7 @@ class Agent:
         """Start everything, wait for a stop, leave in order."""
         settings, spool = self._settings, self._spool
         spool.on_event = self._recorder.event
+        spool.on_own_record = lambda record: self._recorder.live(record)
         self._metrics.read_from(self._fleet.samples)
         self._metrics.registry.register(SpoolCollector(spool))
         self._stop_listening = self._metrics.listen(settings.metrics.listen)
