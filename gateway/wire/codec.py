@@ -53,6 +53,7 @@ from gateway.wire.rows import clock_reading
 
 IGNORABLE = 0x40
 """Types from here on are ignored when unknown; an unknown type below is an error."""
+_LANES = tuple(Lane)
 UNSUPPORTED = 1002
 """Close code: protocol error (RFC 6455 §7.4.1)."""
 
@@ -235,7 +236,7 @@ def _decode_schema(m: list[object]) -> SchemaAnnouncement:
 def _decode_data(m: list[object]) -> Data:
     return Data(
         epoch=_epoch(m[1], "Data"),
-        lane=Lane(strict.integer(m[2], "lane", 0, 1)),
+        lane=_LANES[strict.integer(m[2], "lane", 0, 1)],
         encoding=strict.integer(m[3], "encoding", 0, 255),
         body=strict.binary(m[4], "body", 1, MAX_BODY),
     )

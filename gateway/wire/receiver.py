@@ -54,6 +54,10 @@ class ReceiverState(Enum):
     """Both said `Bye`, or the time-out passed: ack what is being committed, then close."""
 
 
+_OPEN, _LEAVING = ReceiverState.OPEN, ReceiverState.LEAVING  # looking an enum up costs
+_ROWS = int(RecordKind.ROWS)
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiverLimits:
     """What the centre offers each agent. One object is shared by all sessions.
@@ -164,7 +168,9 @@ class Receiver:
         if decoded is None:
             return
         state = self.state
-        if isinstance(decoded, Hello) and state is ReceiverState.WAIT_HELLO:
+        if type(decoded) is Data and (state is _OPEN or state is _LEAVING):
+            self._data_received(decoded, len(message), now)  # the usual case first: it is hot
+        elif isinstance(decoded, Hello) and state is ReceiverState.WAIT_HELLO:
             self._hello_received(decoded)
         elif isinstance(decoded, Hello) and state is ReceiverState.LEAVING and not self._epochs:
             return  # it crossed our Bye
@@ -172,8 +178,6 @@ class Receiver:
             self._bye_received(decoded, now)
         elif state is not ReceiverState.OPEN and state is not ReceiverState.LEAVING:
             raise RemoteProtocolError(f"{type(decoded).__name__} in state {state.value}")
-        elif isinstance(decoded, Data):
-            self._data_received(decoded, len(message), now)
         elif isinstance(decoded, SchemaAnnouncement):
             self._schema_received(decoded)
         elif isinstance(decoded, Heartbeat):
@@ -229,7 +233,7 @@ class Receiver:
                     f"Data: seq {record.seq} after {previous}: must ascend from 1", 1007
                 )
             previous = record.seq
-            if record.kind == RecordKind.ROWS:
+            if record.kind == _ROWS:
                 sid = payload_sid(record.payload)
                 if sid is None or epoch << 16 | sid not in self._schemas:
                     unknown.append(record.seq)
@@ -291,7 +295,11 @@ class Receiver:
 
     def committed(self, epoch: int, intervals: Iterable[Interval], now: float) -> None:
         """Ack: the store's COMMIT that holds these seqs has returned."""
-        for chunk in _chunks(ledger.normalise(intervals)):
+        listed = tuple(intervals)
+        if len(listed) == 1:
+            self._say(codec.encode(Ack(epoch, listed, self.window)))
+            return
+        for chunk in _chunks(ledger.normalise(listed)):
             self._say(codec.encode(Ack(epoch, chunk, self.window)))
 
     def refuse(
