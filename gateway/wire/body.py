@@ -26,6 +26,10 @@ def optional(name: str) -> ModuleType | None:
 _ZSTD = optional("zstandard")
 ZLIB_LEVEL = 6
 ZSTD_LEVEL = 3
+ZSTD_SMALL_LEVEL = 12
+"""For bodies up to `ZSTD_SMALL`: at that size the level makes 14 % of difference and costs no more
+than zlib. Bodies are that small when the link is slow, so there is time (`tests/bench/wire.py`)."""
+ZSTD_SMALL = 16 * 1024
 ZSTD_WINDOW = 1 << 21
 """A decoder need not offer more; bodies are at most 1 MiB."""
 
@@ -43,7 +47,13 @@ def compressor(encoding: int) -> Callable[[bytes], bytes] | None:
     if encoding == Encoding.ZLIB:
         return lambda body: zlib.compress(body, ZLIB_LEVEL)
     if encoding == Encoding.ZSTD and _ZSTD is not None:
-        compress: Callable[[bytes], bytes] = _ZSTD.ZstdCompressor(level=ZSTD_LEVEL).compress
+        small = _ZSTD.ZstdCompressor(level=ZSTD_SMALL_LEVEL).compress
+        large = _ZSTD.ZstdCompressor(level=ZSTD_LEVEL).compress
+
+        def compress(body: bytes) -> bytes:
+            packed: bytes = small(body) if len(body) <= ZSTD_SMALL else large(body)
+            return packed
+
         return compress
     return None
 
