@@ -9,6 +9,7 @@ the rig. `main` runs `CUTS` honest cuts, and some of a lying device for informat
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import sys
 import time
@@ -256,6 +257,7 @@ def main() -> int:
     if reason:
         print(f"skipped: {reason}")
         return 0
+    logging.getLogger("gateway.agent.spool").setLevel(logging.CRITICAL)
     seed = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
     print(f"seed {seed} (SEED={seed} repeats it)")
     bad = False
