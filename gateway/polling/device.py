@@ -153,6 +153,11 @@ class DevicePolling:
         return new
 
 
+_PLACES = {float(f"1e-{places}"): f"d{places}" for places in range(1, 10)}
+"""Scales of integer registers that are decimal places: such a value is sent exactly, as the
+register's integer (`docs/protocol.md` §Schemas)."""
+
+
 def schema_point(spec: PointSpec) -> SchemaPoint:
     """Return how a point is announced: its name, unit and what its values are packed as."""
     return SchemaPoint(spec.name, spec.unit, _packed_as(spec))
@@ -166,6 +171,9 @@ def _packed_as(spec: PointSpec) -> str:
     if spec.type is DataType.F32:
         return "f32"
     scaled = spec.scale != 1.0 or spec.offset or spec.binary_scale
+    moved = spec.offset or spec.binary_scale or spec.scale_register is not None
+    if spec.scale in _PLACES and not moved and spec.type is not DataType.F64:
+        return _PLACES[spec.scale]
     if spec.type is DataType.F64 or scaled or spec.scale_register is not None:
         return "f64"
     return "i64"

@@ -18,6 +18,7 @@ SHIPPED = sorted(path.stem for path in (ROOT / "config/profiles").glob("*.toml")
 GOLDEN = ROOT / "tests/golden/profiles"
 TABLES = {"holding": Table.HOLDING, "input": Table.INPUT}
 PACKED = {"f32": float, "f64": float, "i64": int, "bool": bool, "str": str}
+PACKED |= {f"d{places}": float for places in range(1, 10)}
 
 
 def shipped(name: str) -> Profile:

@@ -210,7 +210,10 @@ def test_plan_follows_the_turnaround() -> None:
     [
         (PointSpec("a", Table.INPUT, 0, DataType.F32, 2), "f32"),
         (PointSpec("a", Table.INPUT, 0, DataType.U64, 4), "i64"),
-        (PointSpec("a", Table.INPUT, 0, DataType.U16, scale=0.1), "f64"),
+        (PointSpec("a", Table.INPUT, 0, DataType.U16, scale=0.1), "d1"),
+        (PointSpec("a", Table.INPUT, 0, DataType.S32, 2, scale=0.001), "d3"),
+        (PointSpec("a", Table.INPUT, 0, DataType.U16, scale=0.1, offset=-40.0), "f64"),
+        (PointSpec("a", Table.INPUT, 0, DataType.U16, scale=0.5), "f64"),
         (PointSpec("a", Table.INPUT, 0, DataType.S16, scale_register=9), "f64"),
         (PointSpec("a", Table.COIL, 0, DataType.BOOL), "bool"),
         (PointSpec("a", Table.INPUT, 0, DataType.BITS, bit=3), "bool"),

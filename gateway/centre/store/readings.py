@@ -13,6 +13,7 @@ from gateway.centre.store.queries import Offsets, Span, gateway_pk
 from gateway.centre.store.strips import unpack
 from gateway.errors import RemoteProtocolError
 from gateway.reading import TICK_NS, Cause
+from gateway.wire.packing import DECIMALS
 from gateway.wire.rows import decode_schema
 
 PAGE = 64
@@ -37,6 +38,8 @@ class _Stream:
     pk: int
     span: int
     index: int
+    factor: int
+    """What an integer is divided by: 1, or a power of ten (types ``d1`` to ``d9``)."""
 
 
 def readings(
@@ -56,7 +59,7 @@ def readings(
         offset = offsets.of(boot)
         low, high = offset.ticks(span.from_ns), offset.ticks(span.to_ns)
         streams = [
-            _Stream(pk, width, places[schema, block])
+            _Stream(pk, width, *places[schema, block])
             for pk, schema, block, width in db.execute(
                 "SELECT id, schema, block, span FROM stream WHERE epoch = ?", (epoch,)
             ).fetchall()
@@ -86,8 +89,10 @@ def _ticks(row: tuple[int, object, Cause]) -> int:
     return row[0]
 
 
-def _places(db: sqlite3.Connection, gateway: int, point: str) -> dict[tuple[int, int], int]:
-    """Return (schema, block) → index of the point in the block."""
+def _places(
+    db: sqlite3.Connection, gateway: int, point: str
+) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return (schema, block) → index of the point in the block, and what divides its integers."""
     places = {}
     for pk, body in db.execute(
         "SELECT DISTINCT c.id, c.body FROM epoch e JOIN binding b ON b.epoch = e.id"
@@ -101,7 +106,7 @@ def _places(db: sqlite3.Connection, gateway: int, point: str) -> dict[tuple[int,
         for number, block in enumerate(schema.blocks):
             for index, item in enumerate(block.points):
                 if f"{block.source}.{item.name}" == point:
-                    places[pk, number] = index
+                    places[pk, number] = index, DECIMALS.get(item.type, 1)
     return places
 
 
@@ -126,6 +131,8 @@ def _rows(
                 if low <= t + dt <= high and stream.index < len(values):
                     count += 1  # keeps the heap from comparing values
                     value = values[stream.index]
+                    if stream.factor != 1 and type(value) is int:
+                        value = value / stream.factor
                     heapq.heappush(waiting, (t + dt, count, value, _cause(causes, stream.index)))
             at = (t, seq)
         if len(strips) < PAGE:
