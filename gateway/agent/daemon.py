@@ -20,10 +20,10 @@ from gateway.agent.metrics import Metrics
 from gateway.agent.recorder import Recorder
 from gateway.agent.spool.spool import Spool
 from gateway.agent.spool_metrics import SpoolCollector
-from gateway.agent.uplink import Identity, Uplink
+from gateway.agent.uplink import Identity, NewEpochNeededError, Past, Uplink
 from gateway.config.agent import AgentSettings
 from gateway.config.diff import Changes, diff
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, SpoolError
 from gateway.event import Event, EventKind, Scalar
 from gateway.process import log
 from gateway.process.clock import Clock, HostFiles
@@ -80,52 +80,71 @@ class Agent:
         self._sync = TimeSync(clock, host)
         self._recorder = Recorder(spool, self._metrics, settings.uplink.batch_s)
         self._fleet = Fleet(self._recorder, self._metrics, clock)
+        self._past = Past()
         self._uplink: Uplink | None = None
         self._uplink_task: asyncio.Task[None] | None = None
         self._stop_listening: Callable[[], None] | None = None
         self._states: dict[str, str] = {}
+        self._status = 0
+        self._stop = asyncio.Event()
 
     async def run(self) -> int:
         """Start everything, wait for a stop, leave in order."""
         settings, spool = self._settings, self._spool
         spool.on_event = self._recorder.event
-        spool.on_own_record = lambda record: self._recorder.live(record)
         self._metrics.read_from(self._fleet.samples)
         self._metrics.registry.register(SpoolCollector(spool))
         self._stop_listening = self._metrics.listen(settings.metrics.listen)
-        with Signals().installed() as signals:
-            async with asyncio.TaskGroup() as group:
-                jobs = [
-                    group.create_task(spool.run(), name="agent.spool"),
-                    group.create_task(self._anchor(), name="agent.anchors"),
-                    group.create_task(self._notifier.keep_watchdog(), name="agent.watchdog"),
-                    group.create_task(self._fleet.supervise(), name="agent.fleet"),
-                    group.create_task(self._reloads(signals, group), name="agent.reload"),
-                ]
-                self._event(
-                    EventKind.AGENT_STARTED, version=__version__, revision=settings.revision
-                )
-                self._applied()
-                self._fleet.start(settings.buses)
-                self._start_uplink(group)
-                # What start-up left behind is not looked at again by the collector.
-                gc.collect()
-                gc.freeze()
-                self._notifier.ready()
-                logger.info(
-                    "agent started version=%s revision=%s buses=%d",
-                    __version__,
-                    settings.revision,
-                    len(settings.buses),
-                )
-                await signals.stop.wait()
-                await self._leave(jobs[0])
-                for job in jobs:
-                    job.cancel()
-        if self._stop_listening is not None:
-            self._stop_listening()
-        self._notifier.close()
-        return 0
+        try:
+            with Signals().installed() as signals:
+                self._stop = signals.stop
+                await self._live(signals)
+        except* Exception as group:  # the last line of supervision: systemd starts us again
+            for error in group.exceptions:
+                logger.error("agent failed", exc_info=error)
+            self._status = 1
+        finally:
+            if self._stop_listening is not None:
+                self._stop_listening()
+            self._notifier.close()
+        return self._status
+
+    async def _live(self, signals: Signals) -> None:
+        settings = self._settings
+        async with asyncio.TaskGroup() as group:
+            commits = group.create_task(self._spool.run(), name="agent.spool")
+            jobs = [
+                group.create_task(self._anchor(), name="agent.anchors"),
+                group.create_task(self._notifier.keep_watchdog(), name="agent.watchdog"),
+                group.create_task(self._fleet.supervise(), name="agent.fleet"),
+                group.create_task(self._reloads(signals, group), name="agent.reload"),
+            ]
+            self._event(EventKind.AGENT_STARTED, version=__version__, revision=settings.revision)
+            self._applied()
+            self._fleet.start(settings.buses)
+            self._start_uplink(group)
+            # What start-up left behind is not looked at again by the collector.
+            gc.collect()
+            gc.freeze()
+            self._notifier.ready()
+            logger.info(
+                "agent started version=%s revision=%s buses=%d",
+                __version__,
+                settings.revision,
+                len(settings.buses),
+            )
+            await signals.stop.wait()
+            for job in jobs:
+                job.cancel()
+            await asyncio.wait(jobs)
+            await self._leave(commits)
+
+    def _restart(self, why: str) -> None:
+        """Leave in order with a failure, so that the service manager starts a fresh epoch."""
+        logger.error("agent must start anew text=%r", why)
+        self._event(EventKind.TASK_FAILED, task="agent", text=why)
+        self._status = 1
+        self._stop.set()
 
     # -- the uplink ----------------------------------------------------------------------------
 
@@ -143,6 +162,7 @@ class Agent:
             self._clock,
             self._sync,
             lambda text: self._state("uplink", text),
+            self._past,
         )
         self._recorder.live = uplink.offer
         self._recorder.batch_s = settings.uplink.batch_s
@@ -153,6 +173,9 @@ class Agent:
         while True:
             try:
                 await uplink.run()
+            except NewEpochNeededError as error:
+                self._restart(str(error))
+                return
             except Exception as error:  # supervised: told as an event, tried again
                 logger.exception("uplink failed")
                 self._metrics.tasks_failed.labels("uplink").inc()
@@ -196,7 +219,10 @@ class Agent:
             self._state("config", f"config rejected: {error}")
             logger.error("config rejected text=%r", str(error))
             return
-        await self._apply(settings, changes, group)
+        try:
+            await self._apply(settings, changes, group)
+        except SpoolError as error:
+            self._restart(str(error))
 
     async def _apply(
         self, settings: AgentSettings, changes: Changes, group: asyncio.TaskGroup

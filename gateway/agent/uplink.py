@@ -41,6 +41,8 @@ SLOW_TLS_S = 0.2
 """A handshake slower than this is worth a warning: the path or the centre is in trouble."""
 STEADY_S = 10.0
 """A session that lived so long, or brought an ack, ends the row of failures."""
+SET_BACK = 1008
+"""Close code `wire.Sender` gives when the centre knows more of our epoch than we do."""
 REPEAT_S = 3600.0
 """The same failure to connect is recorded again after this long."""
 
@@ -55,8 +57,21 @@ class Identity:
     facts: tuple[tuple[str, Scalar], ...]
 
 
+@dataclass(slots=True)
+class Past:
+    """What the next `Hello` tells of the session before; outlives an uplink that is replaced."""
+
+    session: int = 0
+    ended: tuple[tuple[str, Scalar], ...] = ()
+
+
 class SessionOverError(UplinkError):
     """A session, or the attempt to make one, is over; tenacity decides when the next begins."""
+
+
+class NewEpochNeededError(UplinkError):
+    """The centre has records of our epoch that we never made: the machine was set back in time,
+    and only a new start, with a new epoch, helps (`docs/protocol.md` §Epochs)."""
 
 
 class Uplink:
@@ -72,6 +87,7 @@ class Uplink:
         clock: Clock,
         sync: TimeSync,
         status: Callable[[str], None],
+        past: Past,
     ) -> None:
         check_url(settings.url)
         self._settings = settings
@@ -82,13 +98,12 @@ class Uplink:
         self._clock = clock
         self._sync = sync
         self._status = status
+        self._past = past
         self._leaving = asyncio.Event()
         self._cause = FaultCause.STOPPED
         self._session: Session | None = None
         self._failures = 0
         self._retry_after_s = 0.0
-        self._last_session = 0
-        self._ended: tuple[tuple[str, Scalar], ...] = ()
         self._reported: tuple[FaultCause, Phase] | None = None
         self._reported_at = 0.0
         self._tls: tuple[tuple[int, ...], ssl.SSLContext] | None = None
@@ -121,7 +136,10 @@ class Uplink:
     # -- one attempt ---------------------------------------------------------------------------
 
     async def _once(self) -> None:
-        """Make one session and live through it. Raises: SessionOverError unless we left."""
+        """Make one session and live through it.
+
+        Raises: SessionOverError unless we left; NewEpochNeededError.
+        """
         self._retry_after_s = 0.0
         link = await self._dial()
         if link is None:
@@ -143,6 +161,8 @@ class Uplink:
         self._failures += 1
         self._retry_after_s = fault.retry_after_s or 0.0
         self._note_ended(session, fault, lived_s)
+        if fault.cause is FaultCause.PROTOCOL and fault.code == SET_BACK:
+            raise NewEpochNeededError(fault.text)
         if not self._leaving.is_set():
             raise SessionOverError(fault.text)
 
@@ -228,9 +248,9 @@ class Uplink:
             clock=self._sync.reading(),
             encodings=available(),
             max_message=MAX_MESSAGE,
-            last_session=self._last_session,
+            last_session=self._past.session,
             backlog=self._spool.backlog(),
-            ended=self._ended,
+            ended=self._past.ended,
             facts=identity.facts,
         )
         return Session(
@@ -273,7 +293,7 @@ class Uplink:
         """Record that a session began (called by the session)."""
         assert self._session is not None
         link = self._session.link
-        self._last_session = welcome.session
+        self._past.session = welcome.session
         self._reported = None
         self._metrics.sessions.inc()
         self._metrics.connected.set(1)
@@ -304,7 +324,7 @@ class Uplink:
             fields["rtt_s"] = round(live.round_trip_s, 6)
         if live.last_tcp is not None:
             fields.update(live.last_tcp.fields())
-        self._ended = tuple(fields.items())
+        self._past.ended = tuple(fields.items())
         self._event(EventKind.SESSION_ENDED, session=number, **fields)
         self._status(f"disconnected: {fault.cause} by {fault.side}: {fault.text}")
         level = logging.INFO if fault.side is Side.OWN else logging.WARNING
@@ -329,8 +349,8 @@ class Uplink:
         self._reported, self._reported_at = (fault.cause, fault.phase), now
         fields = dict(fault.fields())
         self._event(EventKind.CONNECT_FAILED, failures=self._failures, **fields)
-        if not self._ended or dict(self._ended).get("phase") != Phase.SESSION.value:
-            self._ended = tuple(fields.items())
+        if not self._past.ended or dict(self._past.ended).get("phase") != Phase.SESSION.value:
+            self._past.ended = tuple(fields.items())
         logger.warning(
             "cannot connect cause=%s phase=%s text=%r", fault.cause, fault.phase, fault.text
         )

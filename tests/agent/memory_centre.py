@@ -23,10 +23,11 @@ from gateway.wire.receiver import (
     ReceiverLimits,
     ReceiverState,
     RecordsReceived,
+    SchemaReceived,
 )
 from gateway.wire.record import Record, RecordKind
 from gateway.wire.rows import unpack_event
-from gateway.wire.schemas import SchemaTable
+from gateway.wire.schemas import KnownSchema, SchemaTable
 
 LIMITS = ReceiverLimits(heartbeat_s=0.2)
 
@@ -42,6 +43,7 @@ class MemoryCentre:
     records: dict[tuple[int, int], Record] = field(default_factory=dict)
     copies: Counter[tuple[int, int]] = field(default_factory=Counter)
     hellos: list[Hello] = field(default_factory=list)
+    schemas: dict[tuple[int, int], KnownSchema] = field(default_factory=dict)
     heartbeats: int = 0
     byes: list[int] = field(default_factory=list)
     connections: set[ServerConnection] = field(default_factory=set)
@@ -114,6 +116,8 @@ class MemoryCentre:
                 )
             elif isinstance(event, RecordsReceived):
                 self._store(receiver, event, now)
+            elif isinstance(event, SchemaReceived):
+                self.schemas[event.epoch, event.sid] = event.schema
             elif isinstance(event, HeartbeatReceived):
                 self.heartbeats += 1
             elif isinstance(event, ByeReceived):

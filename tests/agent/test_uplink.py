@@ -12,7 +12,7 @@ from gateway.agent.faults import FaultCause
 from gateway.agent.metrics import Metrics
 from gateway.agent.recorder import Recorder
 from gateway.agent.spool.spool import Spool
-from gateway.agent.uplink import Identity, Uplink
+from gateway.agent.uplink import Identity, Past, Uplink
 from gateway.config.agent import SpoolSettings, UplinkSettings
 from gateway.process.clock import Clock, HostFiles
 from gateway.process.timesync import TimeSync
@@ -84,6 +84,7 @@ async def agent(
         clock,
         TimeSync(clock, HostFiles(directory), lambda: None),
         status.append,
+        Past(),
     )
     recorder.live = uplink.offer
     async with asyncio.TaskGroup() as group:

@@ -18,7 +18,7 @@ from gateway.agent.metrics import Metrics
 from gateway.agent.recorder import Recorder
 from gateway.agent.spool.disk import Disk
 from gateway.agent.spool.spool import Spool
-from gateway.agent.uplink import Identity, Uplink
+from gateway.agent.uplink import Identity, Past, Uplink
 from gateway.config.agent import AgentSettings
 from gateway.process.clock import Clock, HostFiles
 from gateway.process.timesync import TimeSync
@@ -75,6 +75,7 @@ class SendingAgent:
             self.clock,
             TimeSync(self.clock, host, lambda: None),
             lambda text: None,
+            Past(),
         )
         self.latencies_s: list[float] = []
         self.acked_readings = 0
