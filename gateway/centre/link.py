@@ -42,6 +42,8 @@ LOGGER = logging.getLogger(__name__)
 _QUIET = logging.getLogger("gateway.centre.websockets")
 _QUIET.setLevel(logging.WARNING)
 _BINARY = 0x82  # FIN and opcode 2 (RFC 6455 §5.2)
+_ORDINARY = frozenset({0x00, 0x80, 0x01, 0x81, 0x02, 0x82, 0x88, 0x89, 0x8A})
+"""First bytes without reserved bits, of known opcodes, control frames whole (RFC 6455 §5.5)."""
 _PING = 0x89
 _SHORT_HEADS = tuple(bytes((_BINARY, length)) for length in range(126))
 _SECONDS = struct.Struct(">d")
@@ -332,7 +334,7 @@ class Link(asyncio.Protocol):
         need = 2
         while end - at >= 2:
             first, length = data[at], data[at + 1] - 0x80
-            if length < 0 or first & 0x70:
+            if length < 0 or (first != _BINARY and first not in _ORDINARY):
                 self._hand_over(data[at:])
                 return
             if length < 126:
@@ -385,10 +387,9 @@ class Link(asyncio.Protocol):
 
     def _hopeless(self, first: int, length: int) -> bool:
         """Tell whether this frame can only end the connection: no need to wait for all of it."""
-        opcode = first & 0x0F
-        if opcode >= 8:
-            return opcode > 10 or length > 125 or first < 0x80
-        return opcode > 2 or max(self._fragments, 0) + length > self.host.max_message
+        if first >= 0x88:
+            return length > 125
+        return max(self._fragments, 0) + length > self.host.max_message
 
     def _one_unusual(self, frame: bytes) -> None:
         """Let `ServerProtocol` decide on one whole frame."""
