@@ -33,6 +33,7 @@ ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE = 2, 3, 4
 _TOO_LONG = (ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE)
 """What devices say to a read that is too long for them (application protocol V1.1b3 §7)."""
 EARLY_REPLIES_OF_A_BARE_PTY = 2
+"""In a row; from then on a pty's replies are taken as they come."""
 
 
 @dataclass(slots=True)
@@ -257,7 +258,7 @@ class Bus:
 
     def _calibrate(self, late_s: float) -> None:
         """Follow the p75 of how late sleeps end, and the least of it."""
-        self._latency_s = min(late_s, self._latency_s + _LATENCY_STEP_S)
+        self._latency_s = max(0.0, min(late_s, self._latency_s + _LATENCY_STEP_S))
         step = _MARGIN_QUANTILE if late_s > self._margin_s else _MARGIN_QUANTILE - 1
         margin_s = self._margin_s + step * _MARGIN_STEP_S
         self._margin_s = min(MAX_MARGIN_S, max(MIN_MARGIN_S, margin_s))
@@ -279,7 +280,10 @@ class Bus:
         """Learn from a good reply: local echo, a wire without time."""
         if outcome.echo is not None:
             self._echo = outcome.echo
-        self._early_replies = self._early_replies + 1 if outcome.early else self._early_replies
+        if outcome.early:
+            self._early_replies += 1
+        elif self._early_replies < EARLY_REPLIES_OF_A_BARE_PTY:
+            self._early_replies = 0
 
     def _failure(
         self, request: Request, outcome: Outcome, timeout_s: float

@@ -27,7 +27,9 @@ DAMAGED_GAP_S = 0.010
 MIN_CREDIT_S = 0.0012
 CREDIT_CHARACTERS = 3
 SLEEP_CHARACTERS = 8
-"""A rest longer than this is worth looking at the header first: it may be an exception."""
+"""A rest longer than this is slept through; a header is looked at first: it may be an exception."""
+LAST_CHARACTERS = 3
+"""But these at its end are watched: each chunk may better the estimate of the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,11 @@ class Timing:
     def quiet_from(self, ended: float, now: float) -> float:
         """Return since when the wire is silent, for a frame read whole at `now`.
 
-        A reply that comes later than any adapter explains had a pause within: the estimate is void.
+        A reply that comes later than any adapter explains (a FIFO holds its end back for 32 bits,
+        a USB frame for 1 ms) had a pause within: the estimate is void.
         """
-        return ended if now - ended <= self.credit_s else now
+        late_s = now - ended
+        return max(ended, now - self.credit_s) if late_s <= 2 * self.credit_s else now
 
 
 def timing(baud: int, character_s: float, strict_end: bool = False) -> Timing:
@@ -224,13 +228,11 @@ class Exchange:
         if candidate is None and have - floor >= EXCEPTION_LENGTH:
             if self._damaged:
                 whole_gap = timing.damaged_gap_s
-        elif missing > 0:
-            wait = missing
-            if candidate is None and length - EXCEPTION_LENGTH > SLEEP_CHARACTERS:
+        elif missing > SLEEP_CHARACTERS:
+            wait = missing - LAST_CHARACTERS
+            if candidate is None:
                 wait = EXCEPTION_LENGTH - (have - floor)
-            end = self._ended(start, have + wait)
-            if end > now:
-                self.sleep_until = end
+            self.sleep_until = self._ended(start, have + wait)
         self.wake_at = max(now, self.sleep_until) + whole_gap
 
     def _header(self) -> bytes:

@@ -15,22 +15,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.agent.bus import Bus
-from gateway.agent.bus_thread import BusThread
-from gateway.errors import BusError
-from gateway.modbus.point import Table
-from gateway.modbus.request import read_request
-from gateway.process.clock import Clock
+from tests.bench._bus_port import port
+from tests.bench._bus_report import ROOT, Report, load, save
 from tests.paced import FAULTS, PacedServer, build
 from tests.system import missing
 
-ROOT = Path(__file__).resolve().parents[2]
 BAUDS = (9600, 19200, 38400, 115200)
 COUNTS = (2, 20, 100)
 BITS = 11
@@ -43,7 +35,6 @@ FAULT_CLIENTS = (OURS, *PEERS, "libmodbus-rec")
 CPU_TARGET_MS = 1.2
 CYCLE_TARGET = 1.04
 RECOVERY_TARGET_MS = 65
-LOST_TARGET_MS, BACK_TARGET_MS = 10.0, 300.0
 NOTICED_MS = 5.0
 """Polls differ by up to 4 ms at 19200 without a fault: lengthened reads."""
 SOAK_LOST_TARGET = 0.02
@@ -60,33 +51,6 @@ def speed_target(delivery: str, baud: int, count: int) -> float:
     if short:
         return 0.975
     return 0.99 if baud <= 19200 else 0.985
-
-
-@dataclass(slots=True)
-class Report:
-    """What was measured: lines as printed, and the numbers."""
-
-    lines: list[str] = field(default_factory=list)
-    numbers: dict[str, Any] = field(default_factory=dict)
-    missed: list[str] = field(default_factory=list)
-
-    def say(self, line: str = "") -> None:
-        print(line, flush=True)
-        self.lines.append(line)
-
-    def row(self, *cells: object) -> None:
-        self.say("| " + " | ".join(str(cell) for cell in cells) + " |")
-
-    def head(self, *cells: object) -> None:
-        self.row(*cells)
-        self.row(*("---" for _ in cells))
-
-    def judge(self, what: str, good: bool, figure: str, target: str) -> str:
-        """Note a missed target; return the verdict."""
-        if good:
-            return "met"
-        self.missed.append(f"{what}: {figure}, target {target}")
-        return "**missed**"
 
 
 class Bench:
@@ -337,132 +301,64 @@ def soak(bench: Bench, report: Report) -> None:
     report.say()
 
 
-# --- port -----------------------------------------------------------------------------------------
-
-
-class Watcher:
-    """A worker that reads all the time and notes when the port goes and readings come."""
-
-    def __init__(self) -> None:
-        self.lost = threading.Event()
-        self.good = threading.Event()
-        self.lost_at = self.good_at = 0.0
-        self._due = 0.0
-
-    def next_due(self, now: float) -> float | None:
-        return self._due
-
-    def work(self, bus: Bus, now: float) -> None:
-        self._due = now + 0.005
-        try:
-            bus.transact(read_request(1, Table.HOLDING, 0, 2), 0.2)
-        except BusError:
-            return
-        if not self.good.is_set():
-            self.good_at = time.monotonic()
-            self.good.set()
-
-    def port_lost(self, now: float, reason: str) -> None:
-        self.lost_at = time.monotonic()
-        self.lost.set()
-
-    def port_returned(self, now: float) -> None:
-        pass
-
-
-def port(bench: Bench, report: Report) -> None:
-    """How soon a pulled adapter is told, and readings are back after it returns."""
-    told, back = [], []
-    watcher = Watcher()
-    with bench.server(baud=115200) as server:
-        thread = BusThread(Bus(server.bus_settings(), Clock()), watcher)
-        thread.start()
-        assert watcher.good.wait(5)
-        for number in range(5 if bench.quick else 20):
-            time.sleep(0.05 + number * 0.007)
-            watcher.lost.clear()
-            start = time.monotonic()
-            server.tell("unplug")
-            assert watcher.lost.wait(5)
-            told.append((watcher.lost_at - start) * 1e3)
-            time.sleep(0.05 + number * 0.013)
-            watcher.good.clear()
-            start = time.monotonic()
-            server.tell("plug")
-            assert watcher.good.wait(5)
-            back.append((watcher.good_at - start) * 1e3)
-        thread.stop()
-        thread.join(5)
-    report.head("figure", "median", "worst", "target", "verdict")
-    for name, figures, target in (
-        ("port loss told", told, LOST_TARGET_MS),
-        ("readings back after it returned", back, BACK_TARGET_MS),
-    ):
-        worst = max(figures)
-        aim = f"<= {target:.0f} ms"
-        verdict = report.judge(name, worst <= target, f"{worst:.1f} ms", aim)
-        middle = statistics.median(figures)
-        report.row(name, f"{middle:.1f} ms", f"{worst:.1f} ms", aim, verdict)
-        report.numbers[name] = figures
-    report.say()
-
-
 # --- all ------------------------------------------------------------------------------------------
+
+
+def pulled(bench: Bench, report: Report) -> None:
+    """How soon a pulled adapter is told, and readings are back after it returns."""
+    with bench.server(baud=115200) as server:
+        port(server, 5 if bench.quick else 20, report)
+
 
 PARTS = {
     "speed": ("Speed", speed),
     "cycle": ("Merged cycle", cycle),
     "faults": ("Faults", faults),
     "soak": ("Soak", soak),
-    "port": ("The adapter pulled", port),
+    "port": ("The adapter pulled", pulled),
 }
-INTRODUCTION = """\
-# The bus, measured
-
-What this is: the tables that `python -m tests.bench.bus --write-docs` measured last. What it is
-not: a promise about another machine, or about a real RS-485 transceiver: the wire is
-`tests/bench/paced_server.c`, baud-true on a pty. How the figures come about is told in
-`decisions/bus.md`.
-"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure; return 1 when a target is missed."""
     parser = argparse.ArgumentParser(prog="tests.bench.bus")
-    parser.add_argument("--quick", action="store_true", help="few cells, short: half a minute")
+    parser.add_argument("--quick", action="store_true", help="few cells, short: two minutes")
     parser.add_argument("--write-docs", action="store_true", help="write docs/bench-bus.md")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas")
     options = parser.parse_args([] if arguments is None else arguments)
-    report = Report()
     reason = missing("gcc")
     if reason:
         print(f"skipped: {reason}")
         return 0
+    sections = load()
+    missed = []
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), options.quick)
         scheduling = "SCHED_RR, priority 10" if bench.rt else "SCHED_OTHER"
-        report.say(
-            f"{platform.node()}, {os.cpu_count()} CPUs, Linux {platform.release()}, Python"
-            f" {platform.python_version()}, load {os.getloadavg()[0]:.1f}."
-        )
-        report.say(f"Scheduling class of every client and of the paced server: {scheduling}.")
-        report.say(f"{BITS} bits a character (8N2), turnaround {TURNAROUND_S * 1e3:g} ms.")
+        print(f"Scheduling class of every client and of the paced server: {scheduling}.")
         for name in options.only.split(","):
             title, part = PARTS[name]
-            report.say(f"\n## {title}\n")
+            report = Report()
+            print(f"\n## {title}\n")
+            report.say(
+                f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python"
+                f" {platform.python_version()}, load {os.getloadavg()[0]:.1f}, {scheduling} for"
+                f" every client and the server; {BITS} bits a character (8N2), turnaround 2 ms.\n"
+            )
             part(bench, report)
-    report.say("## Verdict\n")
-    report.say("Every target is met." if not report.missed else "Missed:")
-    for line in report.missed:
-        report.say(f"- {line}")
-    out = ROOT / "tests/bench/out"
-    out.mkdir(exist_ok=True)
-    numbers = {"missed": report.missed, **report.numbers}
-    (out / "bus.json").write_text(json.dumps(numbers, indent=1))
-    if options.write_docs:
-        text = INTRODUCTION + "\n" + "\n".join(report.lines) + "\n"
-        (ROOT / "docs/bench-bus.md").write_text(text)
-    return 1 if report.missed else 0
+            report.conclude()
+            missed += report.missed
+            sections[name] = {
+                "title": title,
+                "lines": report.lines,
+                "numbers": report.numbers,
+                "missed": report.missed,
+            }
+    print("\nEvery target is met." if not missed else "\nMissed:")
+    for line in missed:
+        print(f"- {line}")
+    save(sections, list(PARTS), options.write_docs)
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
