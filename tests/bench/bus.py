@@ -306,8 +306,12 @@ def soak(bench: Bench, report: Report) -> None:
 
 def pulled(bench: Bench, report: Report) -> None:
     """How soon a pulled adapter is told, and readings are back after it returns."""
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
     with bench.server(baud=115200) as server:
+        if bench.rt:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(bench.rt))
         port(server, 5 if bench.quick else 20, report)
+        os.sched_setscheduler(0, policy, parameter)
 
 
 PARTS = {
