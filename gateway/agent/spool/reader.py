@@ -28,7 +28,7 @@ class Cursor:
     before: int
     place: int
     end: int
-    data: memoryview
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class Piece:
     passed: int
 
 
-def load(disk: Disk, segment: Segment, place: int, end: int) -> memoryview:
+def load(disk: Disk, segment: Segment, place: int, end: int) -> bytes:
     """Read a segment's records from `place`; unreadable pages come back as zeros."""
     fd = disk.open(segment.path, read_only=True)
     try:
-        return memoryview(disk.read_all(fd, end - place, place))
+        return disk.read_all(fd, end - place, place)
     finally:
         disk.close(fd)
 
@@ -97,7 +97,7 @@ class Source(Protocol):
     def in_memory(self, epoch: int, first: int, size: int) -> list[Record]:
         """Return records of RAM from seq `first` on, about `size` bytes; [] if it is on disk."""
 
-    async def load(self, segment: Segment, place: int, end: int) -> memoryview | None:
+    async def load(self, segment: Segment, place: int, end: int) -> bytes | None:
         """Read a segment's records in the reader's thread; ``None`` if that cannot be done now."""
 
     async def stride(self, cursor: Cursor) -> Piece:

@@ -223,7 +223,7 @@ def _identify(
 
 def _scan(disk: Disk, fd: int, segment: Segment) -> None:
     """Read an unsealed segment's records. Its holes are left in `landmarks` for `_holes`."""
-    data = memoryview(disk.read_all(fd, segment.size))
+    data = disk.read_all(fd, segment.size)
     header = segment.header
     result = scan(data, header.epoch, segment.start, len(data), header.first_seq - 1)
     records = result.records

@@ -200,9 +200,7 @@ class Scan:
     holes: tuple[Interval, ...]
 
 
-def scan(
-    data: memoryview, epoch: int, at: int, end: int, after: int, size: int | None = None
-) -> Scan:
+def scan(data: bytes, epoch: int, at: int, end: int, after: int, size: int | None = None) -> Scan:
     """Return the valid records of `epoch` in data[at:end] whose seq is above `after`.
 
     Steps over damage (zero runs too) and stops once about `size` bytes of records were found.
@@ -216,31 +214,27 @@ def scan(
     unpack_from = _HEAD.unpack_from
     last_head = end - HEADER_SIZE
     budget = RESYNC_BUDGET * max(end, 1)
+    append = records.append
     while at < stop:
         if at <= last_head:
             crc, low, high, kind, readings, seq = unpack_from(data, at)
-            behind = at + HEADER_SIZE + (low | high << 16)
-            if (
-                behind <= end
-                and seq > after
-                and low | high << 16 <= MAX_PAYLOAD
-                and crc32(data[at + 4 : behind], seed) == crc
-            ):
-                records.append(Record(seq, kind, readings, bytes(data[at:behind])))
-                after = seq
-                at = behind
-                continue
+            behind = at + HEADER_SIZE + low
+            if seq > after and behind <= end and not high and low <= MAX_PAYLOAD:
+                whole = data[at:behind]
+                if crc32(whole[4:], seed) == crc:
+                    append(Record(seq, kind, readings, whole))
+                    after = seq
+                    at = behind
+                    continue
         at, budget = _resync(data, seed, at + 1, end, after, budget)
         if at < end:
             holes.append((after, unpack_from(data, at)[5]))
     return Scan(records, at, tuple(holes))
 
 
-def _resync(
-    data: memoryview, seed: int, at: int, end: int, after: int, budget: int
-) -> tuple[int, int]:
+def _resync(data: bytes, seed: int, at: int, end: int, after: int, budget: int) -> tuple[int, int]:
     """Return where the next record starts (or `end`), and the CRC bytes left to spend."""
-    for match in _PLAUSIBLE.finditer(data[:end], at):
+    for match in _PLAUSIBLE.finditer(data, at, end):
         start = match.start()
         crc, low, high, _, _, seq = _HEAD.unpack_from(data, start)
         behind = start + HEADER_SIZE + (low | high << 16)

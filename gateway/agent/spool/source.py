@@ -41,7 +41,7 @@ class SpoolSource:
             return []
         return self._holdings.memory.records_from(first, size)
 
-    async def load(self, segment: Segment, place: int, end: int) -> memoryview | None:
+    async def load(self, segment: Segment, place: int, end: int) -> bytes | None:
         """Read a segment's records in the reader's thread; ``None`` if that cannot be done now."""
         try:
             return await self._threads.read(load, self._disk, segment, place, end)
