@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import gateway
 from gateway.agent.faults import FaultCause, Phase
 from gateway.agent.faults import Side as AgentSide
 from gateway.centre.ending import EndCause
@@ -32,6 +33,7 @@ PAGES = sorted(
 OPERATIONS = ROOT / "docs/operations.md"
 PROTOCOL = ROOT / "docs/protocol.md"
 CENTRE = ROOT / "docs/centre.md"
+GATEWAY = Path(gateway.__file__).parent
 
 
 def _text(*paths: Path) -> str:
@@ -114,6 +116,20 @@ def test_every_cause_is_described(cause: Cause) -> None:
 def test_every_number_of_the_protocol_is_described(member: Enum) -> None:
     """A stranger finds each number of the wire, on the line of its name."""
     _assert_number_and_name(_text(PROTOCOL), member)
+
+
+def _close_codes() -> list[str]:
+    """Return the WebSocket close codes that stand in the code of both sides."""
+    rooms = [GATEWAY / "wire", GATEWAY / "centre", GATEWAY / "agent"]
+    text = _text(*(path for room in rooms for path in sorted(room.glob("*.py"))))
+    codes = set(re.findall(r"\b10(?:0\d|1[0-5])\b", text))
+    return sorted(codes - {"1005", "1006"})  # RFC 6455 §7.4.1: never sent
+
+
+@pytest.mark.parametrize("code", _close_codes())
+def test_every_close_code_is_described(code: str) -> None:
+    """Whatever a side closes with, or judges, a stranger can look up."""
+    assert code in _text(PROTOCOL, OPERATIONS)
 
 
 def _assert_number_and_name(text: str, member: Enum) -> None:
