@@ -41,6 +41,8 @@ from gateway.wire.receiver import ReceiverLimits
 LOGGER = logging.getLogger(__name__)
 TOKENS_EVERY_S = 2.0
 """How soon a change of the token file is seen without SIGHUP."""
+SPARE_FILES = 200
+"""Open files for everything but connections."""
 SWITCH_INTERVAL_S = 0.0005
 """The writer's thread must not keep the interpreter from the loop for 5 ms."""
 
@@ -201,6 +203,13 @@ def run(settings: CentreSettings, base: Path, config: Path) -> int:
     set_up(settings.log_level)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if settings.link.max_connections + SPARE_FILES > hard:
+        LOGGER.warning(
+            "the limit of open files is too low for link.max_connections limit=%d connections=%d"
+            " cure=LimitNOFILE=",
+            hard,
+            settings.link.max_connections,
+        )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # Few cycles, many long-lived objects: look for garbage rarely.
     gc.set_threshold(50_000, 50, 1000)

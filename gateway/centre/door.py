@@ -17,7 +17,7 @@ from typing import Protocol
 from gateway.centre.handshake import Rejection, UpgradeRequest
 from gateway.centre.link import Link, LinkSession
 from gateway.centre.metrics import Metrics
-from gateway.centre.tokens import TokenFile
+from gateway.centre.tokens import GATEWAY_ID, TokenFile
 from gateway.centre.wheel import TimerWheel
 from gateway.config.centre import LinkSettings
 from gateway.process.clock import Clock
@@ -139,7 +139,7 @@ class Door:
         if self.draining:
             return Rejection(503, "draining", "This centre stops.", (_retry_after(),))
         gateway_id = request.path.removeprefix(self._prefix)
-        if gateway_id == request.path or not gateway_id or "/" in gateway_id or "?" in gateway_id:
+        if gateway_id == request.path or not GATEWAY_ID.fullmatch(gateway_id):
             return Rejection(404, "path", f"The path is {self._prefix}<gateway id>.")
         verdict = self._credential(link, gateway_id, request)
         if isinstance(verdict, Rejection):

@@ -230,11 +230,36 @@ def test_retention_by_days_deletes_old_strips_in_steps(tmp_path: Path) -> None:
     shop.ingest([rows_record(EPOCH, 301, [meter(1 + 300 * 600.0)])])
     clock.ahead_ns = 300 * 600 * 1_000_000_000
     shop.keeper.retain()
+    assert shop.query("SELECT count(*) FROM stream") == [(1,)]
     kept = stored_seconds(shop.path)
     assert kept[0] == pytest.approx(1 + (300 - 144) * 600.0)
     assert kept[-1] == 1 + 300 * 600.0 and len(kept) == 145
     assert shop.keeper.deleted == 156
     assert shop.query("SELECT first, last FROM ledger") == [(1, 301)]
+    shop.close()
+
+
+def test_streams_of_finished_epochs_leave_with_their_last_strip(tmp_path: Path) -> None:
+    """Ten years of restarts leave no empty streams; a late record makes its stream anew."""
+
+    class Late(Clock):
+        ahead_ns = 0
+
+        def wall_ns(self) -> int:
+            return 1_700_000_000_000_000_000 + self.ahead_ns
+
+    clock = Late()
+    shop = Shop(tmp_path / "store.sqlite", Retention(days=1, size=0), clock)
+    shop.ingest([rows_record(EPOCH, 1, [meter(5)])])
+    shop.greet(EPOCH + 1)
+    clock.ahead_ns = 2 * 86_400 * 1_000_000_000
+    shop.keeper.retain()
+    assert shop.query("SELECT count(*) FROM stream") == [(0,)]
+    body = rows.encode_schema(SCHEMA)
+    digest = rows.schema_digest(body)
+    shop.ask(Binding(gateway=shop.gateway, epoch=EPOCH, sid=1, digest=digest, body=body))
+    shop.ingest([rows_record(EPOCH, 2, [meter(6)])])
+    assert stored_seconds(shop.path) == [6.0]
     shop.close()
 
 

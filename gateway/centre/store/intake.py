@@ -113,6 +113,25 @@ class Intake:
             ledger.streams[schema, block] = [pk, span]
         return ledger
 
+    def drop_empty(self, stream: int) -> None:
+        """Remove a stream that has no strip left and whose epoch is over."""
+        if any(strip[0] == stream for strip in self._strips):
+            return  # late records of this very transaction
+        row = self._db.execute(
+            "DELETE FROM stream WHERE id = ?1 AND NOT EXISTS"
+            " (SELECT 1 FROM strip WHERE stream = ?1) AND epoch IN"
+            " (SELECT id FROM epoch WHERE over = ?2) RETURNING epoch, schema, block",
+            (stream, OVER),
+        ).fetchone()
+        if row is None:
+            return
+        key = self._db.execute(
+            "SELECT gateway, epoch FROM epoch WHERE id = ?", (row[0],)
+        ).fetchone()
+        ledger = self._epochs.get((key[0], unsigned(key[1])))
+        if ledger is not None:
+            ledger.streams.pop((row[1], row[2]), None)
+
     def forget_gateway(self, gateway: int) -> None:
         """Read a gateway's ledgers from the tables again: another process may have written."""
         self.write()

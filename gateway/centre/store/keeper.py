@@ -8,6 +8,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,10 @@ RESTART_BYTES = 32 * 1024 * 1024
 """Log size from which the writer is asked to start it again."""
 STEP = 64
 """Strips of one step of deleting: a few milliseconds of the writer's time."""
+STREAMS = 5000
+"""Streams looked at in one query."""
+DAYS_EVERY = 10
+"""Looks at the size until age is looked at again: that walks through every stream."""
 DAY_NS = 86_400_000_000_000
 
 
@@ -76,6 +81,7 @@ class Keeper:
 
     def _run(self) -> None:
         alive = retained = self._clock.now()
+        looks = 0
         while not self._stop.wait(LOOK_S):
             now = self._clock.now()
             try:
@@ -85,7 +91,8 @@ class Keeper:
                     self._writer.submit(Alive(wall_ns=self._clock.wall_ns()))
                 if self._first and now - retained >= self._retention.every_s:
                     retained = now
-                    self.retain()
+                    self.retain(by_age=looks % DAYS_EVERY == 0)
+                    looks += 1
             except sqlite3.Error as error:
                 LOGGER.warning("keeper could not do its work error=%s", error)
 
@@ -111,10 +118,10 @@ class Keeper:
 
     # Retention
 
-    def retain(self) -> None:
+    def retain(self, *, by_age: bool = True) -> None:
         """Delete what is too old, and the oldest while there is too much."""
         now_ns = self._clock.wall_ns()
-        if self._retention.days > 0:
+        if by_age and self._retention.days > 0:
             before = now_ns - int(self._retention.days * DAY_NS)
             self._delete_before(before)
         while self._retention.size > 0 and not self._stop.is_set():
@@ -151,13 +158,22 @@ class Keeper:
         share = max(0.01, (used - self._retention.size) / used)
         return oldest + max(1, int((newest - oldest) * share)) + 1
 
-    def _streams(self) -> list[tuple[int, Offset]]:
-        """Return every stream with the offset of its boot."""
-        rows = self._db.execute(
-            "SELECT s.id, e.boot FROM stream s JOIN epoch e ON e.id = s.epoch"
-        ).fetchall()
-        offsets = {boot: boot_offset(self._db, boot) for boot in {boot for _, boot in rows}}
-        return [(stream, offsets[boot]) for stream, boot in rows]
+    def _streams(self) -> Iterator[tuple[int, Offset]]:
+        """Yield every stream with the offset of its boot, some thousand at a time."""
+        offsets: dict[int | None, Offset] = {}
+        last = 0
+        while not self._stop.is_set():
+            rows = self._db.execute(
+                "SELECT s.id, e.boot FROM stream s JOIN epoch e ON e.id = s.epoch"
+                " WHERE s.id > ? ORDER BY s.id LIMIT ?",
+                (last, STREAMS),
+            ).fetchall()
+            for last, boot in rows:
+                if boot not in offsets:
+                    offsets[boot] = boot_offset(self._db, boot)
+                yield last, offsets[boot]
+            if len(rows) < STREAMS:
+                return
 
     def _delete_before(self, wall_ns: int) -> int:
         """Delete what is older; return how much was."""

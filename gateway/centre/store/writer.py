@@ -176,6 +176,8 @@ class Writer:
             self._registry.alive(job)
         elif isinstance(job, Purge):
             job.deleted = purge(self._db, job)
+            if job.stream and job.deleted:
+                self._intake.drop_empty(job.stream)
         elif not isinstance(job, RestartLog):
             raise StoreError(f"{type(job).__name__}: not a job of the store")
 
