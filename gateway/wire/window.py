@@ -49,6 +49,8 @@ class Flight(NamedTuple):
     sent_at: float
     delivered: int
     delivered_at: float
+    acked_sent_at: float
+    """When the message left whose ack was the latest when this one left."""
     filling: bool
     """The window was nearly full: what this message measures is the link, not our supply."""
 
@@ -66,6 +68,7 @@ class Window:
         self._rates: deque[tuple[float, float]] = deque()  # (when, rate), rates descending
         self._delivered = 0
         self._delivered_at = now
+        self._acked_sent_at = now
         self._gaps: deque[float] = deque(maxlen=GAPS)
         self._acked_at = now
         self._late_acks = 0
@@ -95,10 +98,10 @@ class Window:
     def sent(self, size: int, now: float) -> Flight:
         """Note a message that leaves now."""
         if self.in_flight == 0:
-            self._delivered_at = self._acked_at = now
+            self._delivered_at = self._acked_at = self._acked_sent_at = now
         self.in_flight += size
         filling = self.in_flight >= min(self.size, self.limit) * 0.6
-        return Flight(size, now, self._delivered, self._delivered_at, filling)
+        return Flight(size, now, self._delivered, self._delivered_at, self._acked_sent_at, filling)
 
     def dropped(self, flight: Flight) -> None:
         """Note that a message was refused: it is not in flight, and says nothing."""
@@ -118,7 +121,10 @@ class Window:
         self._learn_base(newest, delay, now)
         late = delay > self.base + 1.5 * self._target()
         self._late_acks = self._late_acks + 1 if late else 0
-        rate = (self._delivered - newest.delivered) / max(now - newest.delivered_at, 1e-6)
+        # The longer of the two: acks that a stall held back come faster than anything was sent.
+        took = max(now - newest.delivered_at, newest.sent_at - newest.acked_sent_at, 1e-6)
+        rate = (self._delivered - newest.delivered) / took
+        self._acked_sent_at = newest.sent_at
         if newest.filling or rate > self.rate:
             self._learn_rate(rate, delay, now)
         self._resize(size, now)

@@ -133,3 +133,22 @@ def test_acks_of_one_commit_count_as_one() -> None:
         window.acked([first], now)
         window.acked([second], now)
     assert window.size > window.rate * 0.15
+
+
+def test_acks_that_a_stall_held_back_are_no_rate() -> None:
+    """Bytes sent long ago and acked at once after a stall do not make the link look fast."""
+    window = Window(1 << 20, 0.0)
+    now = 0.0
+    for _ in range(100):
+        flights = [window.sent(5000, now) for _ in range(2)]
+        now += 0.016
+        window.acked(flights, now)
+    known = window.rate
+    first, *held = [window.sent(5000, now + 0.001 * n) for n in range(5)]
+    now += 0.080
+    window.acked([first], now)
+    late = window.sent(5000, now)
+    for flight in held:
+        window.acked([flight], now + 0.002)
+    window.acked([late], now + 0.004)
+    assert window.rate < 1.2 * known
