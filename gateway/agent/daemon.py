@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gateway import __version__
 from gateway.agent.anchors import TICK_S, Anchors
+from gateway.agent.chronicle import Past
 from gateway.agent.faults import FaultCause
 from gateway.agent.fleet import Fleet
 from gateway.agent.identity import instance
@@ -20,7 +21,7 @@ from gateway.agent.metrics import Metrics
 from gateway.agent.recorder import Recorder
 from gateway.agent.spool.spool import Spool
 from gateway.agent.spool_metrics import SpoolCollector
-from gateway.agent.uplink import Identity, NewEpochNeededError, Past, Uplink
+from gateway.agent.uplink import Identity, NewEpochNeededError, Uplink
 from gateway.config.agent import AgentSettings
 from gateway.config.diff import Changes, diff
 from gateway.errors import ConfigError, SpoolError

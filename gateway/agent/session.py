@@ -1,8 +1,7 @@
 """One session with the centre: drives `wire.Sender` over an open WebSocket connection.
 
-Owns the order of things on one connection (live records before the backlog, a ping with its round
-trip, TCP_INFO while the socket stands); never dials and never retries. Nothing here waits for the
-disk in the way of a live record: the backlog is read by a task of its own.
+Owns the connection while it stands: reading, writing, time-outs, the goodbye, and who ended it.
+What is offered when is `lanes`, whether the link is alive `liveness`. Never dials, never retries.
 """
 
 import asyncio
@@ -15,16 +14,15 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.agent.dial import Link
 from gateway.agent.faults import Fault, FaultCause, Phase, Side, of_bye, of_close
+from gateway.agent.lanes import Lanes
 from gateway.agent.liveness import Liveness
 from gateway.agent.metrics import Metrics
-from gateway.agent.spool.reader import BacklogReader
 from gateway.agent.spool.spool import Spool
 from gateway.errors import RemoteProtocolError
 from gateway.process.clock import Clock
 from gateway.process.timesync import TimeSync
-from gateway.wire.message import Bye, ByeCode, Heartbeat, Interval, Lane, Welcome
-from gateway.wire.record import Record, RecordKind
-from gateway.wire.rows import payload_sid
+from gateway.wire.message import Bye, ByeCode, Heartbeat, Welcome
+from gateway.wire.record import Record
 from gateway.wire.sender import (
     Acked,
     HeartbeatDue,
@@ -37,8 +35,6 @@ from gateway.wire.sender import (
 
 logger = logging.getLogger(__name__)
 
-BACKLOG_PIECE = 64 * 1024
-"""Most bytes of records read from the spool at once; the credit is usually less."""
 LEAVE_S = 2.0
 """How long the last acks are waited for after our Bye; SIGTERM allows 5 s for everything."""
 
@@ -80,12 +76,9 @@ class Session:
         self._heartbeat_s = heartbeat_s
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._wake = asyncio.Event()
-        self._feed_wake = asyncio.Event()
+        self._lanes = Lanes(sender, spool, clock, self._wake.set)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
-        self._announced: set[tuple[int, int]] = set()
-        self._reader: BacklogReader | None = None
-        self._backlog = False
         self._ended: asyncio.Future[Fault] = asyncio.get_running_loop().create_future()
         self._own: FaultCause | None = None
         self.welcomed: Welcome | None = None
@@ -96,14 +89,7 @@ class Session:
 
     def offer(self, record: Record) -> None:
         """Send a new record at once, or leave it to the backlog when there is no credit."""
-        if self._reader is None:
-            return  # before Welcome: the backlog's snapshot will have it
-        epoch = self._spool.epoch
-        self._announce(epoch, record)
-        if self._sender.offer(epoch, (record,), Lane.LIVE, self._clock.now()):
-            self._wake.set()
-        else:
-            self._add_backlog(epoch, (record.seq, record.seq))
+        self._lanes.live(record)
 
     def leave(self, code: ByeCode, text: str, cause: FaultCause) -> None:
         """Say Bye, wait a little for the last acks, close. Idempotent."""
@@ -119,7 +105,7 @@ class Session:
         jobs = {
             "receive": self._receive(),
             "pump": self._pump(),
-            "feed": self._feed(),
+            "feed": self._lanes.feed(),
             "ping": self._ping(),
             "tcp": self.liveness.watch_tcp(),
         }
@@ -169,7 +155,7 @@ class Session:
             self._sender.receive(message, now)
             self._take_events()
             self._wake.set()
-            self._feed_wake.set()
+            self._lanes.credit_changed()
 
     async def _pump(self) -> None:
         """Write what the sender wants written; `send` holds us back while the kernel is full."""
@@ -192,31 +178,6 @@ class Session:
             if not messages:
                 self._set_timer(sender.timer_at())
                 await self._wake.wait()
-
-    async def _feed(self) -> None:
-        """Offer the backlog while there is credit for it."""
-        while True:
-            self._feed_wake.clear()
-            credit = self._sender.credit(Lane.BACKLOG)
-            if self._reader is None or not self._backlog or credit <= 0:
-                await self._feed_wake.wait()
-                continue
-            self._backlog = False  # set again by whoever adds while we read
-            epoch, records = await self._reader.read(min(credit, BACKLOG_PIECE))
-            self._backlog = self._backlog or bool(records)
-            for record in records:
-                self._announce(epoch, record)
-            while records:
-                self._feed_wake.clear()
-                now = self._clock.now()
-                taken = self._sender.offer(epoch, records, Lane.BACKLOG, now)
-                if taken:
-                    records = records[taken:]
-                    self._wake.set()
-                    # Let the pump write before more is offered: a live record may have come.
-                    await asyncio.sleep(0)
-                else:
-                    await self._feed_wake.wait()
 
     async def _ping(self) -> None:
         self._end(await self.liveness.ping(self._heartbeat_s, self._heartbeat_timeout_s))
@@ -251,11 +212,8 @@ class Session:
         self.welcomed = welcome
         if welcome.heartbeat_s > 0:
             self._heartbeat_s = min(self._heartbeat_s, welcome.heartbeat_s)
-        self._reader = self._spool.reader()
-        self._backlog = True
-        self._spool.online = True
+        self._lanes.open()
         self._observer.opened(welcome)
-        self._feed_wake.set()
 
     def _heartbeat(self) -> None:
         beat = Heartbeat(self._sync.reading(), self._spool.next_seq, self._spool.backlog())
@@ -275,28 +233,9 @@ class Session:
         )
         if refused.resend:
             for interval in refused.intervals:
-                self._add_backlog(refused.epoch, interval)
+                self._lanes.again(refused.epoch, interval)
         else:
             self._observer.given_up(refused)
-
-    def _announce(self, epoch: int, record: Record) -> None:
-        if record.kind != RecordKind.ROWS:
-            return
-        sid = payload_sid(record.payload)
-        if sid is None or (epoch, sid) in self._announced:
-            return
-        schema = self._spool.schemas(epoch).get(sid)
-        if schema is None:
-            logger.error("schema lost epoch=%016x sid=%d", epoch, sid)
-            return
-        self._sender.announce(epoch, sid, schema)
-        self._announced.add((epoch, sid))
-
-    def _add_backlog(self, epoch: int, interval: Interval) -> None:
-        if self._reader is not None:
-            self._reader.add(epoch, interval)
-            self._backlog = True
-            self._feed_wake.set()
 
     # -- endings -------------------------------------------------------------------------------
 
@@ -325,8 +264,7 @@ class Session:
 
     def _sender_gone(self) -> None:
         """Nothing is offered any more; the spool writes down what is not acked."""
-        self._spool.online = False
-        self._reader = None
+        self._lanes.close()
         if self._timer is not None:
             self._timer.cancel()
 

@@ -1,8 +1,7 @@
 """The link to the centre: connect, live through a session, wait, connect again, for ever.
 
-Owns the decision when to try again (`tenacity` with `wire.backoff` as its wait) and the record of
-every ending: an event in the spool, a metric, and `Hello.ended` of the next session. One session
-is `session`; one connection is `dial`; the verdicts are `faults`.
+Owns the decision when to try again: `tenacity` with `wire.backoff` as its wait. One session is
+`session`, one connection `dial`; the verdicts are `faults`, what is told of them `chronicle`.
 """
 
 import asyncio
@@ -16,6 +15,7 @@ from pathlib import Path
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from gateway import __version__
+from gateway.agent.chronicle import Chronicle, Past
 from gateway.agent.dial import MAX_MESSAGE, DialError, Link, Target, check_url, dial
 from gateway.agent.faults import Fault, FaultCause, Phase, Side, of_connect
 from gateway.agent.metrics import Metrics
@@ -24,7 +24,7 @@ from gateway.agent.session import Session
 from gateway.agent.spool.spool import Spool
 from gateway.config.agent import UplinkSettings
 from gateway.errors import ConfigError, UplinkError
-from gateway.event import Event, EventKind, Scalar
+from gateway.event import Scalar
 from gateway.process.clock import Clock
 from gateway.process.files import read_secret
 from gateway.process.timesync import TimeSync
@@ -37,14 +37,10 @@ from gateway.wire.sender import Refused, Sender
 
 logger = logging.getLogger(__name__)
 
-SLOW_TLS_S = 0.2
-"""A handshake slower than this is worth a warning: the path or the centre is in trouble."""
 STEADY_S = 10.0
 """A session that lived so long, or brought an ack, ends the row of failures."""
 SET_BACK = 1008
 """Close code `wire.Sender` gives when the centre knows more of our epoch than we do."""
-REPEAT_S = 3600.0
-"""The same failure to connect is recorded again after this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +51,6 @@ class Identity:
     instance: bytes
     boot_id: bytes
     facts: tuple[tuple[str, Scalar], ...]
-
-
-@dataclass(slots=True)
-class Past:
-    """What the next `Hello` tells of the session before; outlives an uplink that is replaced."""
-
-    session: int = 0
-    ended: tuple[tuple[str, Scalar], ...] = ()
 
 
 class SessionOverError(UplinkError):
@@ -92,20 +80,17 @@ class Uplink:
         check_url(settings.url)
         self._settings = settings
         self._identity = identity
-        self._recorder = recorder
         self._spool = spool
         self._metrics = metrics
         self._clock = clock
         self._sync = sync
-        self._status = status
+        self._chronicle = Chronicle(recorder, metrics, clock, status, past)
         self._past = past
         self._leaving = asyncio.Event()
         self._cause = FaultCause.STOPPED
         self._session: Session | None = None
         self._failures = 0
         self._retry_after_s = 0.0
-        self._reported: tuple[FaultCause, Phase] | None = None
-        self._reported_at = 0.0
         self._tls: tuple[tuple[int, ...], ssl.SSLContext] | None = None
 
     def offer(self, record: Record) -> None:
@@ -154,13 +139,13 @@ class Uplink:
             fault = await session.run()
         finally:
             self._session = None
-            self._metrics.connected.set(0)
+            self._chronicle.gone()
         lived_s = self._clock.now() - began
         if session.acked or lived_s >= STEADY_S:
             self._failures = 0
         self._failures += 1
         self._retry_after_s = fault.retry_after_s or 0.0
-        self._note_ended(session, fault, lived_s)
+        self._chronicle.ended(session, fault, lived_s)
         if fault.cause is FaultCause.PROTOCOL and fault.code == SET_BACK:
             raise NewEpochNeededError(fault.text)
         if not self._leaving.is_set():
@@ -185,13 +170,12 @@ class Uplink:
             link = await dial(self._target(), self._clock)
         except DialError as failure:
             error = failure.__cause__ or failure
-            self._observe(failure.timings.items())
+            self._chronicle.timed(failure.timings)
             phase = failure.phase
         except ConfigError as failure:
             error, phase = failure, Phase.CREDENTIALS
         else:
-            self._observe(link.timings.items())
-            self._warn_slow_tls(link)
+            self._chronicle.timed(link.timings)
             return link
         self._sync.refresh()
         fault = of_connect(error, phase, self._sync.synced, self._clock.wall_ns())
@@ -199,7 +183,7 @@ class Uplink:
             fault = Fault(FaultCause.CREDENTIALS, Side.OWN, phase, str(error))
         self._failures += 1
         self._retry_after_s = fault.retry_after_s or 0.0
-        self._note_failed(fault)
+        self._chronicle.failed(fault, self._failures)
         return None
 
     def _target(self) -> Target:
@@ -290,85 +274,10 @@ class Uplink:
     # -- what is told --------------------------------------------------------------------------
 
     def opened(self, welcome: Welcome) -> None:
-        """Record that a session began (called by the session)."""
+        """Note that a session began (called by the session)."""
         assert self._session is not None
-        link = self._session.link
-        self._past.session = welcome.session
-        self._reported = None
-        self._metrics.sessions.inc()
-        self._metrics.connected.set(1)
-        self._metrics.session_start.set(self._clock.wall_ns() / 1e9)
-        phases = {f"{name}_s": round(seconds, 6) for name, seconds in link.timings.items()}
-        self._event(
-            EventKind.SESSION_OPENED,
-            session=welcome.session,
-            address=link.address,
-            failures=self._failures,
-            **phases,
-        )
-        self._status(f"connected to {self._settings.url}, session {welcome.session}")
-        logger.info("session opened session=%d address=%s", welcome.session, link.address)
+        self._chronicle.opened(welcome, self._session.link, self._failures)
 
     def given_up(self, refused: Refused) -> None:
-        """Note records the centre will never take (called by the session)."""
+        """Put records aside that the centre will never take (called by the session)."""
         self._spool.give_up(refused.epoch, refused.intervals, refused.text)
-
-    def _note_ended(self, session: Session, fault: Fault, lived_s: float) -> None:
-        self._metrics.sessions_ended.labels(fault.side.value, fault.cause.value).inc()
-        number = 0 if session.welcomed is None else session.welcomed.session
-        live = session.liveness
-        fields = dict(fault.fields())
-        fields["duration_s"] = round(lived_s, 3)
-        fields["heard_age_s"] = round(self._clock.now() - live.heard, 3)
-        if live.round_trip_s is not None:
-            fields["rtt_s"] = round(live.round_trip_s, 6)
-        if live.last_tcp is not None:
-            fields.update(live.last_tcp.fields())
-        self._past.ended = tuple(fields.items())
-        self._event(EventKind.SESSION_ENDED, session=number, **fields)
-        self._status(f"disconnected: {fault.cause} by {fault.side}: {fault.text}")
-        level = logging.INFO if fault.side is Side.OWN else logging.WARNING
-        logger.log(
-            level,
-            "session ended session=%d cause=%s side=%s lived_s=%.1f text=%r",
-            number,
-            fault.cause,
-            fault.side,
-            lived_s,
-            fault.text,
-        )
-
-    def _note_failed(self, fault: Fault) -> None:
-        """Record a failed attempt, but the same failure only once an hour."""
-        self._metrics.connect_failures.labels(fault.phase.value, fault.cause.value).inc()
-        self._status(f"not connected: {fault.cause} ({fault.phase}): {fault.text}")
-        now = self._clock.now()
-        same = self._reported == (fault.cause, fault.phase)
-        if same and now - self._reported_at < REPEAT_S:
-            return
-        self._reported, self._reported_at = (fault.cause, fault.phase), now
-        fields = dict(fault.fields())
-        self._event(EventKind.CONNECT_FAILED, failures=self._failures, **fields)
-        if not self._past.ended or dict(self._past.ended).get("phase") != Phase.SESSION.value:
-            self._past.ended = tuple(fields.items())
-        logger.warning(
-            "cannot connect cause=%s phase=%s text=%r", fault.cause, fault.phase, fault.text
-        )
-
-    def _event(self, kind: EventKind, **fields: Scalar) -> None:
-        self._recorder.event(Event.make(kind, self._clock.boottime_ns(), **fields))
-
-    def _observe(self, timings: list[tuple[str, float]]) -> None:
-        for phase, seconds in timings:
-            self._metrics.phase_seconds.labels(phase).observe(seconds)
-
-    def _warn_slow_tls(self, link: Link) -> None:
-        seconds = link.timings.tls_s
-        if seconds is not None and seconds > SLOW_TLS_S:
-            self._metrics.slow_tls.inc()
-            logger.warning(
-                "slow TLS handshake seconds=%.3f limit=%.3f address=%s",
-                seconds,
-                SLOW_TLS_S,
-                link.address,
-            )

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.agent.chronicle import Past
 from gateway.agent.faults import FaultCause
 from gateway.agent.metrics import Metrics
 from gateway.agent.recorder import Recorder
 from gateway.agent.spool.spool import Spool
-from gateway.agent.uplink import Identity, Past, Uplink
+from gateway.agent.uplink import Identity, Uplink
 from gateway.config.agent import SpoolSettings, UplinkSettings
 from gateway.process.clock import Clock, HostFiles
 from gateway.process.timesync import TimeSync

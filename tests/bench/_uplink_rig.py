@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from gateway.agent.chronicle import Past
 from gateway.agent.faults import FaultCause
 from gateway.agent.metrics import Metrics
 from gateway.agent.recorder import Recorder
 from gateway.agent.spool.disk import Disk
 from gateway.agent.spool.spool import Spool
-from gateway.agent.uplink import Identity, Past, Uplink
+from gateway.agent.uplink import Identity, Uplink
 from gateway.config.agent import AgentSettings
 from gateway.process.clock import Clock, HostFiles
 from gateway.process.timesync import TimeSync
