@@ -25,6 +25,8 @@ from tests.site import Site, wait_for
 COMMIT_S = 1.0
 WINDOW_S = COMMIT_S + 0.5
 """What a SIGKILL of the agent may cost, as stated: `spool.commit_s`, one flush, one poll."""
+IN_FLIGHT_S = 0.1
+"""The device may answer a request that long after the agent that sent it was killed."""
 
 # A gap at the end of an epoch lasts from the last row stored before it to the first one after it.
 GAPS = """
@@ -197,7 +199,8 @@ class Bench:
         kills = self.agent.kills
         window = round(WINDOW_S * 1e9)
         missing = [n for n in range(len(given)) if not stored.answers[n]]
-        outside = [n for n in missing if not any(0 <= k - given[n] <= window for k in kills)]
+        late = round(IN_FLIGHT_S * 1e9)
+        outside = [n for n in missing if not any(-late <= k - given[n] <= window for k in kills)]
         uncovered = [n for n in missing if not any(a <= given[n] <= b for a, b in stored.gaps)]
         self.told.append(
             f"epochs {stored.epochs}, sessions {stored.sessions}, gaps {len(stored.gaps)}, "
@@ -237,7 +240,7 @@ def show(bench: Bench, verdict: Verdict) -> None:
     kills = bench.agent.kills
     given = bench.device.answers
     ages = [
-        min((k - given[n] for k in kills if k >= given[n]), default=0) / 1e9
+        min((k - given[n] for k in kills if k - given[n] >= -IN_FLIGHT_S * 1e9), default=0) / 1e9
         for n in verdict.missing
     ]
     print(f"readings given {verdict.given}, stored {verdict.stored}, twice {verdict.duplicated}")
