@@ -30,7 +30,8 @@ def main(first: int = 0) -> int:
         sessions += world.sessions
     print(
         f"{HISTORIES} histories x {STEPS} steps (seeds from {first}): {made} records made, "
-        f"{stored} stored, {made - stored} taken by crashes and all accounted for, "
+        f"{stored} stored, {made - stored} taken by crashes, evictions and changed cards "
+        f"(each lies in a gap of the centre, or its epoch never reached the centre at all), "
         f"{duplicates} duplicates dropped, {conflicts} key conflicts, {sessions} sessions, "
         f"{broken} histories broken (target 0)"
     )
