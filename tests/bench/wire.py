@@ -279,7 +279,7 @@ async def live_forms(data: list[list[Row]], directory: Path) -> list[dict[str, o
 
 
 async def noisy_form(directory: Path) -> list[dict[str, object]]:
-    """Measure our deflated form when the meters scatter by 1 %: what the data set's choice hides."""
+    """Measure our deflated form when the meters scatter by 1 %, beside the chosen 0.2 %."""
     ours = Ours()
     data = list(seconds(BATCH_SECONDS, scatter=0.01))
     count = sum(len(row.values) for second in data for row in second)
