@@ -31,6 +31,7 @@ from gateway.process.timesync import TimeSync
 from gateway.process.tls import client_context
 from gateway.wire.backoff import backoff
 from gateway.wire.body import available
+from gateway.wire.limits import MAX_EPOCHS
 from gateway.wire.message import ByeCode, Hello, Welcome
 from gateway.wire.record import Record
 from gateway.wire.sender import Refused, Sender
@@ -223,12 +224,13 @@ class Uplink:
 
     def _make_session(self, link: Link) -> Session:
         identity = self._identity
+        epochs = self._spool.epochs()
         hello = Hello(
             gateway_id=identity.gateway_id,
             instance=identity.instance,
             boot_id=identity.boot_id,
             software=f"edge-gateway {__version__}",
-            epochs=self._spool.epochs(),
+            epochs=epochs,
             clock=self._sync.reading(),
             encodings=available(),
             max_message=MAX_MESSAGE,
@@ -236,6 +238,8 @@ class Uplink:
             backlog=self._spool.backlog(),
             ended=self._past.ended,
             facts=identity.facts,
+            # A full list may be a cut one: then the centre must not take the rest for lost.
+            complete=len(epochs) < MAX_EPOCHS,
         )
         return Session(
             link,
