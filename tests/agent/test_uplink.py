@@ -13,13 +13,14 @@ from gateway.agent.faults import FaultCause
 from gateway.agent.metrics import Metrics
 from gateway.agent.recorder import Recorder
 from gateway.agent.spool.spool import Spool
-from gateway.agent.uplink import Identity, Uplink
+from gateway.agent.uplink import Identity, NewEpochNeededError, Uplink
 from gateway.config.agent import SpoolSettings, UplinkSettings
 from gateway.process.clock import Clock, HostFiles
 from gateway.process.timesync import TimeSync
 from gateway.reading import Row, Schema, SchemaBlock, SchemaPoint
-from gateway.wire.message import ByeCode, NackCode
+from gateway.wire.message import ByeCode, GapReason, NackCode
 from gateway.wire.record import RecordKind
+from gateway.wire.rows import unpack_gap
 from tests.agent.memory_centre import MemoryCentre, memory_centre
 from tests.rig import Relay, free_port
 
@@ -224,6 +225,50 @@ async def test_refused_records_are_sent_again(tmp_path: Path) -> None:
         await side.empty()
         assert rows_of(centre) == 5
         assert side.metrics.refused._value.get() > 0
+
+
+async def test_records_the_centre_will_never_take(tmp_path: Path) -> None:
+    """A conflict frees the spool; a gap says which records are missing at the centre."""
+    centre = MemoryCentre()
+    async with memory_centre(centre), agent(tmp_path, centre.port) as side:
+        await until(lambda: bool(centre.events("session_opened")))
+        centre.refuse_once = NackCode.CONFLICT
+        side.read(1)
+        await side.empty()
+        assert rows_of(centre) == 0
+        await until(lambda: any(r.kind == RecordKind.GAP for r in centre.records.values()))
+        (record,) = [r for r in centre.records.values() if r.kind == RecordKind.GAP]
+        gap = unpack_gap(record.payload)
+        assert (gap.epoch, gap.first, gap.last) == (side.spool.epoch, 2, 2)
+        assert gap.reason == GapReason.DEAD_LETTER
+        side.read(1)
+        await side.empty()
+        assert rows_of(centre) == 1
+
+
+async def test_a_machine_set_back_in_time(tmp_path: Path) -> None:
+    """A centre that has more of our epoch than we made ends the uplink for good: a restart with a
+    new epoch is asked for."""
+    centre = MemoryCentre()
+    async with memory_centre(centre), agent(tmp_path, centre.port) as side:
+        side.read(1)
+        await side.empty()
+        record = next(iter(centre.records.values()))
+        centre.records[side.spool.epoch, 1000] = record
+        second = Uplink(
+            replace(QUICK, url=f"ws://127.0.0.1:{centre.port}/gateway"),
+            Identity("site-1", b"i" * 16, b"b" * 16, ()),
+            side.recorder,
+            side.spool,
+            side.metrics,
+            Clock(),
+            TimeSync(Clock(), HostFiles(tmp_path), lambda: None),
+            side.status.append,
+            Past(),
+        )
+        with pytest.raises(NewEpochNeededError, match="set back in time"):
+            async with asyncio.timeout(5):
+                await second.run()
 
 
 async def test_more_than_the_window(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from tests.bench._uplink_rig import (
     percentiles,
 )
 from tests.rig import free_port
-from tests.site import Site
+from tests.site import Site, wait_for
 
 LIVE_S = 20.0
 BACKLOG = 2_000_000
@@ -70,11 +70,21 @@ def centre_at(host: str, namespace: str = "") -> Iterator[Site]:
     centre.prefix = ["ip", "netns", "exec", namespace] if namespace else []
     centre.start()
     try:
+        wait_for("the centre to listen", lambda: listens(host, site.centre_port))
         yield site
         centre.stop(30.0)
     finally:
         centre.ensure_gone()
         shutil.rmtree(directory)
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether a TCP connection is taken."""
+    try:
+        socket.create_connection((host, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def sending_agent(site: Site, disk: Disk | None = None) -> SendingAgent:
