@@ -192,7 +192,7 @@ class Centre:
                     {
                         "centre_gateway_connected_since_seconds": wall_s - now + session.opened,
                         "centre_gateway_last_message_seconds": wall_s - now + link.heard,
-                        "centre_gateway_round_trip_seconds": link.round_trip_s,
+                        "centre_gateway_round_trip_seconds": link.pulse.last_s,
                         "centre_gateway_received_messages": link.messages_in,
                     },
                 )
@@ -272,7 +272,11 @@ def _run_workers(settings: CentreSettings, base: Path) -> int:
                 os._exit(status)
         children.append(pid)
 
+    stopping = False
+
     def forward(number: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = stopping or number != signal.SIGHUP
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -286,7 +290,9 @@ def _run_workers(settings: CentreSettings, base: Path) -> int:
         waiting.discard(pid)
         code = os.waitstatus_to_exitcode(status)
         worst = worst or (code if code >= 0 else 1)
-        if waiting:  # one alone must not limp on: the service manager starts all again
+        if (
+            waiting and not stopping
+        ):  # one alone must not limp on: the service manager starts all again
             forward(signal.SIGTERM, None)
     return worst
 

@@ -15,7 +15,8 @@ from time import sleep
 from typing import Protocol
 
 from gateway.centre.handshake import Rejection, UpgradeRequest
-from gateway.centre.link import Link, LinkSession
+from gateway.centre.link import Link
+from gateway.centre.link_host import LinkSession
 from gateway.centre.metrics import Metrics
 from gateway.centre.tokens import GATEWAY_ID, TokenFile
 from gateway.centre.wheel import TimerWheel

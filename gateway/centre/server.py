@@ -12,7 +12,8 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from gateway.centre.ending import EndCause, Ending
-from gateway.centre.link import Hold, Link
+from gateway.centre.link import Link
+from gateway.centre.link_host import Hold
 from gateway.centre.metrics import Metrics
 from gateway.centre.session import Session, StoreQueue
 from gateway.centre.store.jobs import Job, Note

@@ -9,7 +9,8 @@ import secrets
 from typing import Protocol
 
 from gateway.centre.ending import MAX_REASON, EndCause, Ending, Side
-from gateway.centre.link import Hold, Link, Phase
+from gateway.centre.link import Link
+from gateway.centre.link_host import Phase
 from gateway.centre.metrics import Metrics
 from gateway.centre.store.jobs import Binding, Farewell, Greeting, Ingest, Job, Progress
 from gateway.centre.tcp_info import tcp_info
@@ -177,15 +178,16 @@ class Session:
     def _farewell(self, number: int, ending: Ending) -> None:
         """Record the session's end with what this side knows of it."""
         office, link = self.office, self.link
-        now = office.clock.now()
+        now, pulse = office.clock.now(), link.pulse
+        measured = pulse.ponged > 0
         transport = link.transport
         info = tcp_info(transport.get_extra_info("socket") if transport is not None else None)
         evidence: dict[str, object] = {
             "last_message_age_s": round(now - link.heard, 3),
-            "last_pong_age_s": round(now - link.ponged, 3) if link.ponged else None,
-            "round_trip_s": round(link.round_trip_s, 6) if link.round_trip_s >= 0 else None,
-            "round_trip_min_s": round(link.round_trip_min_s, 6) if link.round_trip_s >= 0 else None,
-            "round_trip_max_s": round(link.round_trip_max_s, 6) if link.round_trip_s >= 0 else None,
+            "last_pong_age_s": round(now - pulse.ponged, 3) if measured else None,
+            "round_trip_s": round(pulse.last_s, 6) if measured else None,
+            "round_trip_min_s": round(pulse.least_s, 6) if measured else None,
+            "round_trip_max_s": round(pulse.most_s, 6) if measured else None,
             "messages_in": link.messages_in,
             "messages_out": link.messages_out,
             "bytes_in": link.bytes_in,
@@ -372,11 +374,6 @@ def count_gaps(
     for reason, records in gaps:
         metrics.gaps[reason] += 1
         metrics.gap_records[reason] += max(records, 0)
-
-
-def held(link: Link) -> bool:
-    """Tell whether a link waits for the store."""
-    return bool(link.held & Hold.STORE)
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,8 @@ from websockets.server import ServerProtocol
 
 from gateway.centre.ending import EndCause, Side
 from gateway.centre.handshake import MAX_REQUEST
-from gateway.centre.link import Hold, Link, Phase
+from gateway.centre.link import Link
+from gateway.centre.link_host import Hold, Phase
 from tests.centre.transport import REQUEST, KeepingHost, KeepingTransport, frame, opened
 
 LIMIT = 200

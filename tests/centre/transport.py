@@ -4,7 +4,8 @@ import asyncio
 
 from gateway.centre.ending import Ending
 from gateway.centre.handshake import Rejection, UpgradeRequest
-from gateway.centre.link import Link, LinkSession
+from gateway.centre.link import Link
+from gateway.centre.link_host import LinkSession
 from gateway.centre.metrics import Metrics
 from gateway.centre.wheel import TimerWheel
 
