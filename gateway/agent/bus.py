@@ -9,13 +9,14 @@ Source: Modbus over serial line V1.02 §2.4.1, §2.5.1.1; the timing's measureme
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.agent.port import Port
 from gateway.config.agent import BusSettings
 from gateway.errors import BadFrameError, DeviceExceptionError, NoReplyError, PortLostError
 from gateway.modbus.request import BROADCAST, Reply, Request
-from gateway.modbus.rtu import Exchange, Outcome, Result, timing
+from gateway.modbus.rtu import MAX_BUFFER, Exchange, Outcome, Result, timing
 from gateway.modbus.shapes import Shapes, UnitLimits
 from gateway.process.clock import Clock, HostFiles
 
@@ -64,6 +65,8 @@ class Bus:
         self.stats = BusStats()
         self.stopping = False
         self.lost_reason = "not opened yet"
+        self.trace: Callable[[str, bytes], None] | None = None
+        """Told what is written ("out") and read ("in") while somebody wants to see the frames."""
         self._files = files if files is not None else HostFiles()
         self._now = clock.now
         self._port: Port | None = None
@@ -88,6 +91,11 @@ class Bus:
     def low_latency(self) -> bool:
         """Tell whether the adapter hands bytes over at once (or needs no asking)."""
         return self._port is not None and self._port.low_latency
+
+    @property
+    def has_parity(self) -> bool:
+        """Tell whether the driver checks parity; a pty does not, whatever is asked of it."""
+        return self._port is not None and self._port.has_parity
 
     def open(self) -> None:
         """Open, lock and set up the port. Raises: PortLostError with the reason and the cure."""
@@ -129,6 +137,40 @@ class Bus:
             raise
         finally:
             self.stats.busy_s += self._now() - started
+
+    def listen(self, frame: bytes, timeout_s: float, whole: Callable[[bytes], bool]) -> bytes:
+        """Send `frame`, whose answer has no length known beforehand, and return all that came.
+
+        Ends when `whole` says that the answer is there, `timeout_s` after the request without a
+        character, or on an idle gap. For finding and identifying devices: nothing is judged here.
+
+        Raises: BadFrameError on a bus that is never silent, PortLostError.
+        """
+        port = self._port
+        if port is None:
+            raise PortLostError(f"bus {self.settings.name}: {self.lost_reason}")
+        started, data = self._now(), bytearray()
+        try:
+            self._await_silence(port)
+            port.write(frame, timeout_s)
+            self._told("out", frame)
+            self.stats.transactions += 1
+            self._quiet_from = self._now() + len(frame) * self._timing.character_s
+            until = self._quiet_from + timeout_s
+            while not whole(bytes(data)) and len(data) < MAX_BUFFER:
+                if not port.wait_readable(until - self._now()):
+                    break
+                got = port.read()
+                self._told("in", got)
+                data += got
+                self._quiet_from = self._now()
+                until = max(until, self._quiet_from + self._timing.idle_gap_s)
+        except PortLostError as error:
+            self._lost(error)
+            raise
+        finally:
+            self.stats.busy_s += self._now() - started
+        return bytes(data)
 
     def clear_at(self, request: Request) -> float:
         """Return the time from which `request` can be sent without waiting for late replies.
@@ -193,6 +235,7 @@ class Bus:
         self._await_silence(port)
         sent_at = now()
         port.write(request.frame, timeout_s)
+        self._told("out", request.frame)
         self.stats.transactions += 1
         if request.unit_id == BROADCAST:
             return self._broadcast(port, request, sent_at)
@@ -214,6 +257,7 @@ class Bus:
                 continue
             data = port.read()
             if data:
+                self._told("in", data)
                 # No wake-up is faster than our fastest: the bytes were there that much earlier.
                 exchange.receive(data, now() - self._latency_s)
         self._quiet_from = exchange.outcome.quiet_from
@@ -270,6 +314,10 @@ class Bus:
             if port.wait_readable(min(until - at, PAUSE_SLICE_S)):
                 self._stray(port.read())
         self.stats.waited_late_s += self._now() - started
+
+    def _told(self, way: str, data: bytes) -> None:
+        if self.trace is not None:
+            self.trace(way, bytes(data))
 
     def _stray(self, data: bytes) -> None:
         """Note bytes that answer nothing."""

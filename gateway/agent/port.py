@@ -52,6 +52,8 @@ class Port:
         self._fd: int = self._serial.fileno()
         self._hang_up = select.poll()
         self._hang_up.register(self._fd, 0)
+        self.has_parity = False
+        """What the driver really set: a pty takes the call and leaves parity out."""
         try:
             self._exclusive()
             self.low_latency, self.has_wire_time = self._set_low_latency(files)
@@ -117,6 +119,7 @@ class Port:
         not ask for it (but root)."""
         fcntl.ioctl(self._fd, termios.TIOCEXCL)
         attributes = termios.tcgetattr(self._fd)
+        self.has_parity = bool(attributes[2] & termios.PARENB)
         attributes[6][termios.VMIN] = 1
         attributes[6][termios.VTIME] = 0
         termios.tcsetattr(self._fd, termios.TCSANOW, attributes)

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 
 from pymodbus.server import ModbusSerialServer
 
-from gateway.cli.virtual_devices import VirtualDevice, demo_devices, start_clock
+from gateway.cli.virtual_devices import MODELS, VirtualDevice, demo_devices, start_clock
 
 BITS_PER_CHARACTER = 10
 FIFO_CHARACTERS = 8
@@ -36,6 +36,8 @@ SERVER_TIMEOUT_S = 2.0
 ABSENT_PAUSE_S = 0.02
 """Pause while nobody has the port open: a pty's hang-up cannot be waited for."""
 MAX_FRAME = 256
+DEVICE_IDENTIFICATION = 43
+"""Its request has seven characters, its reply objects of any length (protocol V1.1b3 §6.21)."""
 _SPEEDS = {9600: termios.B9600, 19200: termios.B19200, 38400: termios.B38400, 57600: termios.B57600}
 _SPEEDS[115200] = termios.B115200
 
@@ -65,7 +67,7 @@ def request_length(head: bytes) -> int | None:
         return None
     if head[1] in (15, 16):
         return None if len(head) < 7 else 9 + head[6]
-    return 8
+    return 7 if head[1] == DEVICE_IDENTIFICATION else 8
 
 
 class Pacer:
@@ -179,6 +181,11 @@ def _reply_length(head: bytes) -> int:
     """Return the length of the reply that starts with `head` (at least five bytes)."""
     if head[1] & 0x80:
         return 5
+    if head[1] == DEVICE_IDENTIFICATION:
+        end = 8
+        for _ in range(head[7] if len(head) > 7 else 1):
+            end += 2 + (head[end + 1] if len(head) > end + 1 else MAX_FRAME)
+        return end + 2
     return 5 + head[2] if head[1] <= 4 else 8
 
 
@@ -229,12 +236,25 @@ def main() -> int:
     """Entry of the bus's own process."""
     parser = argparse.ArgumentParser(prog="python -m gateway.cli.virtual_bus", description=__doc__)
     parser.add_argument("--baud", type=int, choices=sorted(_SPEEDS), default=19200)
+    parser.add_argument(
+        "--device",
+        action="append",
+        type=_device,
+        metavar="MODEL:UNIT_ID",
+        help=f"a device on the bus ({', '.join(MODELS)}); default: those of the demo",
+    )
     args = parser.parse_args()
     sys.setswitchinterval(0.0002)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us
     with contextlib.suppress(BrokenPipeError):
-        asyncio.run(serve(args.baud, demo_devices()))
+        asyncio.run(serve(args.baud, args.device or demo_devices()))
     return 0
+
+
+def _device(text: str) -> VirtualDevice:
+    """Read ``sdm630:17``."""
+    model, _, unit_id = text.partition(":")
+    return MODELS[model](text.replace(":", "-"), int(unit_id))
 
 
 if __name__ == "__main__":

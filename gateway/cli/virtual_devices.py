@@ -238,6 +238,7 @@ def abb_b23(name: str, unit_id: int) -> VirtualDevice:
         Quantity(0x5B14, "s32", lambda load: sum(load.power), 100),
         Quantity(0x5B2C, "u16", lambda load: load.frequency, 100),
         Quantity(0x5B3A, "s16", lambda load: load.power_factor, 1000),
+        Quantity(0x8960, "u32", lambda load: 0x42323320),  # the type, "B23 "
     ]
     for i in range(3):
         quantities += [
@@ -247,7 +248,7 @@ def abb_b23(name: str, unit_id: int) -> VirtualDevice:
             Quantity(0x5B16 + 2 * i, "s32", _of(_power, i), 100),
             Quantity(0x5B3B + i, "s16", lambda load: load.power_factor, 1000),
         ]
-    areas = ((0x5000, 0x5007), (0x5460, 0x5477), (0x5B00, 0x5B3D))
+    areas = ((0x5000, 0x5007), (0x5460, 0x5477), (0x5B00, 0x5B3D), (0x8960, 0x8961))
     load = Load(2300.0, 4.0, 90210.75)
     return VirtualDevice(
         name, "abb-b23", unit_id, 1.0, 0.012, "holding", areas, tuple(quantities), load
@@ -263,6 +264,16 @@ def demo_devices() -> tuple[VirtualDevice, ...]:
         xymd02("control-room", 4),
         abb_b23("workshop", 5),
     )
+
+
+MODELS: dict[str, Callable[[str, int], VirtualDevice]] = {
+    "sdm630": sdm630,
+    "sdm120": sdm120,
+    "pzem016": pzem016,
+    "xymd02": xymd02,
+    "abb-b23": abb_b23,
+}
+"""What `python -m gateway.cli.virtual_bus --device` can put on a bus."""
 
 
 def start_clock() -> Callable[[], float]:
