@@ -26,6 +26,8 @@ class EventKind(StrEnum):
     DEVICE_DOWN = "device_down"
     DEVICE_UP = "device_up"
     BLOCK_SPLIT = "block_split"
+    BLOCK_DOWN = "block_down"
+    BLOCK_UP = "block_up"
     SESSION_OPENED = "session_opened"
     SESSION_ENDED = "session_ended"
     CONNECT_FAILED = "connect_failed"

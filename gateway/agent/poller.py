@@ -1,14 +1,15 @@
 """The poller of one bus: asks its devices when they are due and makes rows of what they say.
 
 Owns the course of each poll on the wire: which error means what, retries, what a failure costs
-whom. Runs in the bus thread (`Worker` of `agent.bus`) and never blocks but in `Bus.transact`. What
-to ask and when is decided in `gateway.polling`; what registers mean in `gateway.modbus.values`.
-A failed poll yields rows of bad quality with a cause, never silence.
+whom, and handing each row on as soon as it is complete. Runs in the bus thread (`Worker` of
+`agent.bus_thread`) and never blocks but in `Bus.transact`. What to ask and when is decided in
+`gateway.polling`; what registers mean in `gateway.modbus.values`. A failed poll yields rows of bad
+quality with a cause, never silence.
 
 Source: Modbus application protocol V1.1b3 §7 (exception codes).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gateway.agent.bus import Bus
@@ -16,12 +17,13 @@ from gateway.agent.metrics import Sample
 from gateway.config.agent import BusSettings
 from gateway.errors import BadFrameError, DeviceExceptionError, NoReplyError, PortLostError
 from gateway.event import Event, EventKind, Scalar
-from gateway.modbus.request import Reply, Request, read_request
+from gateway.modbus.request import Request, read_request
+from gateway.modbus.rtu import timing
+from gateway.polling.blocks import Block, Range
 from gateway.polling.device import DevicePolling
-from gateway.polling.health import BUSY_PAUSE_S, BUSY_RETRIES, Transition
-from gateway.polling.load import silence_s
+from gateway.polling.health import BUSY_PAUSE_S, BUSY_RETRIES, PROBES_SHARE, Transition
 from gateway.polling.poll import Poll
-from gateway.polling.rows import rows_of, unasked
+from gateway.polling.rows import take_rows, unasked
 from gateway.process.clock import Clock
 from gateway.reading import Cause, Row, SchemaBlock
 
@@ -31,9 +33,11 @@ BUSY = (5, 6)
 """Acknowledge, server device busy."""
 SILENT_BLOCKS = 2
 """Blocks in a row without a reply after which the rest of the poll is left out."""
-MAX_TRANSACTIONS = 16
-"""Transactions before other parties of the bus get their turn."""
-
+TURN_S = 0.1
+"""A poll that has taken this long lets the other parties of the bus go first."""
+PROBE_YIELD_S = 30.0
+"""How much longer than others a demoted device waits for its probe: living ones go first, but a bus
+that is never idle does not keep a device from being found again."""
 MAX_WAIT_S = 0.01
 """A device whose late answer must be waited out for longer than this lets the others go first."""
 
@@ -52,14 +56,15 @@ class PollCounters:
     skipped: int = 0
     busy_s: float = 0.0
     devices_down: int = 0
+    blocks_down: int = 0
 
 
 class Poller:
     """Polls the devices of one bus.
 
-    `on_rows(bus, rows)` (a row for each schema block polled) and `on_event(event)` are called in
-    the bus thread. `schema_blocks` is this poller's own schema; the blocks of its rows are indices
-    into it.
+    `on_rows(bus, rows)` (rows that are complete: one for each schema block and poll) and
+    `on_event(event)` are called in the bus thread. `schema_blocks` is this poller's own schema; the
+    blocks of its rows are indices into it.
     """
 
     def __init__(
@@ -78,10 +83,9 @@ class Poller:
         self._devices: list[DevicePolling] = []
         blocks: list[SchemaBlock] = []
         start = clock.now()
+        wire = timing(settings.baud, settings.character_s)
         for device in settings.devices:
-            polling = DevicePolling(
-                device, settings.character_s, silence_s(settings), start, len(blocks)
-            )
+            polling = DevicePolling(device, wire.character_s, wire.silence_s, start, len(blocks))
             self._devices.append(polling)
             blocks.extend(block.schema for block in polling.blocks)
         self.schema_blocks = tuple(blocks)
@@ -94,9 +98,10 @@ class Poller:
 
     def work(self, bus: Bus, now: float) -> None:
         """Poll the device that has waited longest, or go on with its pending poll."""
-        device = min(self._devices, key=lambda one: one.due)
-        if device.due > now:
+        due = [device for device in self._devices if device.due <= now]
+        if not due:
             return
+        device = min(due, key=lambda one: one.due + PROBE_YIELD_S * one.is_probe_due(now))
         poll = device.pending
         if poll is None:
             skipped = device.schedule.skipped
@@ -130,68 +135,75 @@ class Poller:
 
     def _ask(self, bus: Bus, device: DevicePolling, poll: Poll) -> bool:
         """Make the transactions of a poll; return whether it is over (else it is pending)."""
-        for _ in range(MAX_TRANSACTIONS):
-            block = poll.current
-            if block is None:
-                return True
+        turn_began = now = self._clock.now()
+        while (block := poll.current) is not None:
+            if now >= turn_began + TURN_S:
+                poll.resume_at = now
+                return False
             request = read_request(device.settings.unit_id, block.table, block.address, block.count)
-            began = self._clock.now()
             clear_at = bus.clear_at(request)
-            if clear_at > began + MAX_WAIT_S:
+            if clear_at > now + MAX_WAIT_S:
                 poll.resume_at = clear_at
                 return False
-            reply = self._transact(bus, device, poll, request)
+            self._transact(bus, device, poll, block, request)
             now = self._clock.now()
-            poll.bus_s += now - began
-            self.counters.busy_s += now - began
-            self.counters.transactions += 1
-            if reply is not None:
-                poll.silent = 0
-                poll.answered = True
-                poll.given(
-                    reply.bits if block.table.is_bits else reply.registers, reply.source_time_ns
-                )
-                self._note(device, device.health.answered(reply.turnaround_s, now))
             if poll.resume_at is not None:
                 return False
-        poll.resume_at = self._clock.now()
-        return poll.current is None
+            self._emit(device, poll)
+        return True
 
     def _transact(
-        self, bus: Bus, device: DevicePolling, poll: Poll, request: Request
-    ) -> Reply | None:
-        """Read one block; what goes wrong is told to `poll`."""
-        health = device.health
+        self, bus: Bus, device: DevicePolling, poll: Poll, block: Block, request: Request
+    ) -> None:
+        """Read one block; how it went is told to `poll`."""
+        began = self._clock.now()
+        silent = False
         try:
-            return bus.transact(request, health.timeout_s(poll.attempt))
+            reply = bus.transact(request, _timeout_s(device, poll, block))
         except PortLostError:
             poll.give_up_all(Cause.PORT_LOST)
         except NoReplyError:
-            if poll.attempt < health.retries:
-                poll.attempt += 1
-                return None
-            device.note_silent(poll.current)
-            poll.silent += 1
-            poll.give_up(Cause.NO_REPLY)
-            if poll.silent >= SILENT_BLOCKS or health.demoted or not health.ever_answered:
-                poll.give_up_all(Cause.NO_REPLY)
+            silent = True
+            self._unanswered(device, poll, block)
         except BadFrameError:
-            if poll.attempt < health.retries:
-                poll.attempt += 1
-                return None
-            poll.garbled = True
-            poll.give_up(Cause.BAD_FRAME)
-            if health.demoted:
-                poll.give_up_all(Cause.BAD_FRAME)
+            self._garbled(device, poll)
         except DeviceExceptionError as error:
             self._refused(device, poll, error.code)
-        return None
+        else:
+            device.health.replied(block.range, reply.turnaround_s)
+            poll.given(reply.bits if block.table.is_bits else reply.registers, reply.source_time_ns)
+            self._note(device, device.health.answered(self._clock.now()))
+        spent_s = self._clock.now() - began
+        poll.bus_s += spent_s
+        poll.silent_s += spent_s if silent else 0.0
+        self.counters.busy_s += spent_s
+        self.counters.transactions += 1
+
+    def _unanswered(self, device: DevicePolling, poll: Poll, block: Block) -> None:
+        health = device.health
+        if poll.attempt < health.retries and not poll.searching:
+            poll.attempt += 1
+            return
+        if poll.unanswered(search=device.silent.is_mute(block, poll)):
+            return
+        if poll.silent >= SILENT_BLOCKS or health.demoted or not health.ever_answered:
+            poll.give_up_all(Cause.NO_REPLY)
+
+    def _garbled(self, device: DevicePolling, poll: Poll) -> None:
+        if poll.attempt < device.health.retries:
+            poll.attempt += 1
+            return
+        poll.garbled = True
+        poll.silent = 0
+        poll.give_up(Cause.BAD_FRAME)
+        if device.health.demoted:
+            poll.give_up_all(Cause.BAD_FRAME)
 
     def _refused(self, device: DevicePolling, poll: Poll, code: int) -> None:
         now = self._clock.now()
         poll.silent = 0
         poll.answered = True
-        self._note(device, device.health.answered(None, now))
+        self._note(device, device.health.answered(now))
         if code in REFUSED:
             poll.refused()
         elif code not in BUSY:
@@ -212,23 +224,30 @@ class Poller:
             self.counters.bad[first] = self.counters.bad.get(first, 0) + 1
         if not poll.answered and not lost:
             silent = not poll.garbled
-            self._note(device, device.health.failed(now, poll.bus_s, silent=silent), silent)
-        for table, low, high in device.learn(poll, now):
-            self._event(
-                EventKind.BLOCK_SPLIT,
-                device=device.settings.name,
-                table=table.name.lower(),
-                first=low,
-                last=high,
-            )
+            share = PROBES_SHARE / max(1, self.counters.devices_down)
+            down = device.health.failed(now, poll.bus_s, silent=silent, share=share)
+            self._note(device, down, silent)
+        refused, found = device.learn(poll, now)
+        self._blocks_event(EventKind.BLOCK_SPLIT, device, refused)
+        self._blocks_event(EventKind.BLOCK_DOWN, device, found.down)
+        self._blocks_event(EventKind.BLOCK_UP, device, found.up)
+        self.counters.blocks_down = sum(len(one.silent.ranges) for one in self._devices)
         self._emit(device, poll)
 
     # --- what comes of it -------------------------------------------------------------------------
 
     def _emit(self, device: DevicePolling, poll: Poll) -> None:
-        """Hand on one row for each schema block of the poll's groups."""
-        rows = rows_of(device, poll, self._clock.boottime_ns())
-        self._on_rows(self.settings.name, rows)
+        """Hand on the rows that are complete."""
+        rows = take_rows(device, poll, self._clock.boottime_ns())
+        if rows:
+            self._on_rows(self.settings.name, rows)
+
+    def _blocks_event(
+        self, kind: EventKind, device: DevicePolling, ranges: Iterable[Range]
+    ) -> None:
+        name = device.settings.name
+        for table, low, high in ranges:
+            self._event(kind, device=name, table=table.name.lower(), first=low, last=high)
 
     def _note(
         self, device: DevicePolling, transition: Transition | None, silent: bool = False
@@ -261,6 +280,7 @@ class Poller:
         yield sample("bus_transactions", "Requests sent", counters.transactions)
         yield sample("bus_busy_seconds", "Seconds the bus was in use", counters.busy_s)
         yield sample("devices_down", "Devices only probed now", counters.devices_down, False)
+        yield sample("blocks_down", "Silent blocks only probed now", counters.blocks_down, False)
         for cause, count in tuple(counters.bad.items()):
             labels = (*bus, ("cause", cause.name.lower()))
             text = "Polls in which something could not be read, by the first cause"
@@ -271,3 +291,12 @@ class Poller:
                 labels = (*bus, ("device", device.settings.name))
                 text = "Median turnaround of a device lately"
                 yield Sample("gateway_device_turnaround_seconds", text, learnt, False, labels)
+
+
+def _timeout_s(device: DevicePolling, poll: Poll, block: Block) -> float:
+    """Return how long to wait for `block`: longer in a search, for it may only be slow."""
+    if not poll.searching:
+        return device.health.timeout_s(block.range, poll.attempt)
+    if block is poll.probed:
+        return device.health.patient_timeout_s(block.range)
+    return device.health.timeout_s(block.range, 1)

@@ -21,6 +21,12 @@ Range = tuple[Table, int, int]
 """(table, first, last): addresses, both inclusive."""
 
 
+def overlaps(one: Range, others: Iterable[Range]) -> bool:
+    """Say whether a range touches one of others."""
+    table, first, last = one
+    return any(t is table and low <= last and high >= first for t, low, high in others)
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """What a transaction costs beside its data. `silence_s` is t3.5."""
@@ -40,7 +46,8 @@ class Timing:
 class Limits:
     """What the device takes: the longest read, and ranges that must never be read.
 
-    `holes` are never touched. A block never contains the whole of a `refused` range (learnt).
+    `holes` are never touched (marked by the profile, or found silent). A block never contains the
+    whole of a `refused` range (learnt).
     """
 
     max_registers: int = MAX_READ_REGISTERS
@@ -55,7 +62,7 @@ class Limits:
         """Say whether one read of `first` to `last` is within every limit."""
         if last - first >= self.longest(table):
             return False
-        if any(t is table and low <= last and high >= first for t, low, high in self.holes):
+        if overlaps((table, first, last), self.holes):
             return False
         return not any(
             t is table and first <= low and high <= last for t, low, high in self.refused

@@ -5,13 +5,26 @@ learnt). Groups are points of one poll interval. Never talks to the device and n
 """
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from gateway.config.agent import DeviceSettings
 from gateway.modbus.point import DataType, PointSpec, Table
-from gateway.polling.blocks import Block, Limits, Range, Timing, block_of, items_of, plan
+from gateway.polling.blocks import (
+    Block,
+    Item,
+    Limits,
+    Plan,
+    Range,
+    Timing,
+    block_of,
+    items_of,
+    overlaps,
+    plan,
+)
 from gateway.polling.health import DeviceHealth
 from gateway.polling.poll import Poll
 from gateway.polling.schedule import DeviceSchedule
+from gateway.polling.silence import Found, SilentBlocks
 from gateway.reading import Cause, SchemaBlock, SchemaPoint
 
 NOMINAL_TURNAROUND_S = 0.005
@@ -49,29 +62,24 @@ class DevicePolling:
         self.first_block = first_block
         self.specs: tuple[PointSpec, ...] = tuple(point.spec for point in settings.points)
         self._timing = Timing(character_s, silence_s, NOMINAL_TURNAROUND_S)
-        self._limits = Limits(
-            settings.max_registers,
-            frozenset((Table(table), first, last) for table, first, last in settings.holes),
-        )
-        intervals = sorted({point.poll_interval_s for point in settings.points})
-        self._members = [
-            tuple(i for i, p in enumerate(settings.points) if p.poll_interval_s == interval)
-            for interval in intervals
-        ]
-        self.schedule = DeviceSchedule(intervals, start)
+        self._limits = limits_of(settings)
+        self._holes = self._limits.holes
+        groups = groups_of(settings)
+        self._members = [members for _, members in groups]
+        self.schedule = DeviceSchedule([interval_s for interval_s, _ in groups], start)
         self.health = DeviceHealth(settings.timeout_s, settings.retries)
-        self.blocks = self._group_blocks(intervals)
+        self.silent = SilentBlocks()
+        self.blocks = self._group_blocks()
         self.pending: Poll | None = None
-        self._plans: dict[tuple[int, ...], tuple[tuple[Block, ...], tuple[int, ...]]] = {}
+        self._plans: dict[tuple[int, ...], Plan] = {}
         self._retry_at: dict[Range, float] = {}
-        self._silent: set[Range] = set()
+        self._probes = 0
 
-    def _group_blocks(self, intervals: list[float]) -> tuple[GroupBlock, ...]:
+    def _group_blocks(self) -> tuple[GroupBlock, ...]:
         """Return each group's own blocks under the nominal plan: the same at every start."""
         blocks = []
-        for group, interval in enumerate(intervals):
-            items = items_of(self.specs, self._limits, self._members[group])
-            planned = plan(items, self._timing, self._limits)
+        for group, grid in enumerate(self.schedule.grids):
+            planned = self._plan((group,))
             seen: set[int] = set()
             parts = [block.items for block in planned.blocks]
             parts += [(item,) for item in planned.unreadable]
@@ -81,7 +89,7 @@ class DevicePolling:
                 if points:
                     schema = SchemaBlock(
                         self.settings.name,
-                        interval,
+                        grid.interval_s,
                         tuple(schema_point(self.specs[point]) for point in points),
                     )
                     blocks.append(GroupBlock(group, tuple(points), schema))
@@ -94,33 +102,55 @@ class DevicePolling:
             return self.pending.resume_at
         return self.schedule.due
 
+    def is_probe_due(self, now: float) -> bool:
+        """Say whether what this device wants the bus for is a probe of whether it is back."""
+        return self.health.demoted and self.health.may_ask(now)
+
     def begin(self, groups: tuple[int, ...], now: float) -> Poll:
-        """Return a poll of `groups`, with refused items whose time to be retried has come."""
+        """Return a poll of `groups`, with what was refused and may be asked again by now.
+
+        Blocks that were silent are asked last: the others tell whether the device is there.
+        """
         self._follow_turnaround()
         if groups not in self._plans:
             if len(self._plans) >= PLANS_KEPT:
                 self._plans.clear()
             self._plans[groups] = self._plan(groups)
-        blocks, unreadable = self._plans[groups]
-        poll = Poll(groups)
-        poll.add(sorted(blocks, key=lambda block: block.range in self._silent))
-        self._silent.clear()
-        if unreadable:
-            retried: set[int] = set()
-            for item in items_of(self.specs, self._limits, unreadable):
-                if self._retry_at.get(item.range, now + 1) <= now:
-                    self._retry_at[item.range] = now + RETRY_REFUSED_S
-                    poll.add((block_of((item,)),))
-                    retried.update(item.points)
-            poll.mark((p for p in unreadable if p not in retried), Cause.EXCEPTION)
-        self.pending = poll
+        planned = self._plans[groups]
+        poll = self.pending = Poll(groups, probing=self.health.demoted)
+        if poll.probing:
+            self._probe_one(poll, planned.blocks)
+        poll.add(sorted(planned.blocks, key=self.silent.count))
+        if not poll.probing:
+            members = {point for group in groups for point in self._members[group]}
+            poll.probed = self.silent.to_probe(members, now)
+        probed = frozenset[Item]() if poll.probed is None else frozenset(poll.probed.items)
+        for item in planned.unreadable:
+            if overlaps(item.range, self.silent.ranges):
+                if item not in probed:
+                    poll.mark(item.points, Cause.NO_REPLY)
+            elif self._retry_at.get(item.range, inf) <= now:
+                self._retry_at[item.range] = now + RETRY_REFUSED_S
+                poll.add((block_of((item,)),))
+            else:
+                poll.mark(item.points, Cause.EXCEPTION)
+        if poll.probed is not None:
+            poll.add((poll.probed,), search=True)
         return poll
 
-    def _plan(self, groups: tuple[int, ...]) -> tuple[tuple[Block, ...], tuple[int, ...]]:
+    def _probe_one(self, poll: Poll, blocks: tuple[Block, ...]) -> None:
+        """Let every other probe of a demoted device begin with a single item, another each time.
+
+        A device whose one block holds a register that silences it would never be found else.
+        """
+        items = [item for block in blocks for item in block.items]
+        self._probes += 1
+        if self._probes % 2 == 0 and len(items) > 1:
+            poll.add((block_of((items[self._probes // 2 % len(items)],)),))
+
+    def _plan(self, groups: tuple[int, ...]) -> Plan:
         members = sorted(point for group in groups for point in self._members[group])
-        planned = plan(items_of(self.specs, self._limits, members), self._timing, self._limits)
-        unreadable = {point for item in planned.unreadable for point in item.points}
-        return planned.blocks, tuple(sorted(unreadable))
+        return plan(items_of(self.specs, self._limits, members), self._timing, self._limits)
 
     def _follow_turnaround(self) -> None:
         learnt = self.health.turnaround_s
@@ -131,26 +161,41 @@ class DevicePolling:
             self._timing = replace(self._timing, turnaround_s=learnt)
             self._plans.clear()
 
-    def note_silent(self, block: Block | None) -> None:
-        """Ask for `block` last in the next poll: the others tell whether the device is there."""
-        if block is not None:
-            self._silent.add(block.range)
-
-    def learn(self, poll: Poll, now: float) -> tuple[Range, ...]:
-        """Take over what a finished poll taught; return what is refused anew."""
+    def learn(self, poll: Poll, now: float) -> tuple[tuple[Range, ...], Found]:
+        """Take over what a finished poll taught; return what is refused anew, and the blocks that
+        were demoted or answer again."""
         refused = self._limits.refused
         new = tuple(r for r in dict.fromkeys(poll.learnt) if r not in refused)
-        given = {r for r in poll.accepted if r in refused}
+        given = refused.intersection(poll.accepted)
         for one in poll.learnt:
             self._retry_at[one] = now + RETRY_REFUSED_S
+        kept = refused
         if new or given:
             kept = (refused | set(new)) - given
             if len(kept) > REFUSED_KEPT:  # a device that refuses at random: start afresh
                 kept = frozenset(new)
-            self._limits = replace(self._limits, refused=kept)
             self._retry_at = {r: at for r, at in self._retry_at.items() if r in kept}
+        found = self.silent.learn(poll, now)
+        holes = self._holes | self.silent.ranges
+        if kept != refused or holes != self._limits.holes:
+            self._limits = replace(self._limits, refused=kept, holes=holes)
             self._plans.clear()
-        return new
+        return new, found
+
+
+def groups_of(settings: DeviceSettings) -> list[tuple[float, tuple[int, ...]]]:
+    """Return each poll interval of a device with the indices of its points, shortest first."""
+    points = settings.points
+    return [
+        (interval_s, tuple(i for i, p in enumerate(points) if p.poll_interval_s == interval_s))
+        for interval_s in sorted({point.poll_interval_s for point in points})
+    ]
+
+
+def limits_of(settings: DeviceSettings) -> Limits:
+    """Return what the settings say that the device takes."""
+    holes = frozenset((Table(table), first, last) for table, first, last in settings.holes)
+    return Limits(settings.max_registers, holes)
 
 
 _PLACES = {float(f"1e-{places}"): f"d{places}" for places in range(1, 10)}

@@ -1,31 +1,39 @@
-"""One asking of one device: the blocks still to read, what came back, what refusals taught.
+"""One asking of one device: the blocks still to read, what came back, what failures taught.
 
 Owns the course of a poll as a state machine without time or wire: the driver reads `current`, says
-how the transaction ended (`given`, `refused`, `give_up`), and takes the result per point. A refused
-block is halved until the refused item stands alone.
+how the transaction ended (`given`, `refused`, `unanswered`, `give_up`), and takes the result per
+point. A refused block is halved until the refused item stands alone; so is one that never answers,
+when the driver says that the device itself does.
 
 Source: Modbus application protocol V1.1b3 §7 (exceptions 2 and 3).
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.modbus.point import PointSpec, Table
+from gateway.modbus.point import PointSpec
 from gateway.polling.blocks import Block, Range, halves, refusal
 from gateway.reading import Cause
 
 MAX_EXTRA = 32
 """Transactions a poll may spend on halving; what is left is found by the next polls. Halving 2000
 bits down to one takes 22."""
+SEARCH_SILENT = 3
+"""Silences in a row that end a search: one bad register makes two (a half, then a half of it)."""
+
+_UNHEARD = (Cause.NO_REPLY, Cause.PORT_LOST)
+
+Data = Sequence[int] | Sequence[bool]
 
 
 @dataclass(slots=True)
 class _Node:
-    """A block to read; `parent` is the refused block it is a half of."""
+    """A block to read; `parent` is the block it is a half of. `search`: silence is halved too."""
 
     block: Block
     parent: "_Node | None" = None
+    search: bool = False
     halves: tuple[Block, Block] | None = None
     unread: int = 0
     clean: bool = True
@@ -36,9 +44,13 @@ class Poll:
     """One asking of one device for the points of `groups`.
 
     `causes` holds the points that could not be read, `times` the reply time of each point's last
-    block. `learnt` are the ranges found refused in this poll, `accepted` those refused before and
-    given now. `attempt` and `busy` count what was spent on `current`, `silent` blocks in a row
-    without a reply; `garbled`: something came back. `resume_at`: pending until then.
+    block, `sent` the device's schema blocks whose rows were handed on already. `learnt` are the
+    ranges found refused in this poll, `accepted` all that were given, `silent_blocks` those that
+    did not answer and were left at that, `mute` those that did not answer in a search. `probing`:
+    the device was demoted when the poll began; `probed`: the silent block asked again.
+    `attempt` and `busy` count what was spent on `current`, `silent` blocks in a row without a
+    reply; `garbled`: something came back. `bus_s`, `silent_s`: bus time spent, and of it waiting
+    for nothing. `resume_at`: pending until then.
     """
 
     groups: tuple[int, ...]
@@ -46,55 +58,86 @@ class Poll:
     busy: int = 0
     resume_at: float | None = None
     bus_s: float = 0.0
+    silent_s: float = 0.0
     answered: bool = False
     garbled: bool = False
     silent: int = 0
+    probing: bool = False
+    probed: Block | None = None
     causes: dict[int, Cause] = field(default_factory=dict)
     times: dict[int, int] = field(default_factory=dict)
+    sent: set[int] = field(default_factory=set)
     learnt: list[Range] = field(default_factory=list)
     accepted: list[Range] = field(default_factory=list)
+    silent_blocks: list[Block] = field(default_factory=list)
+    mute: list[Block] = field(default_factory=list)
     _todo: deque[_Node] = field(default_factory=deque)
-    _registers: dict[int, int] = field(default_factory=dict)
+    _open: Counter[int] = field(default_factory=Counter)
+    _data: dict[int, list[tuple[Block, Data]]] = field(default_factory=dict)
     _extra: int = 0
 
-    def add(self, blocks: Iterable[Block]) -> None:
-        """Append blocks to read."""
-        self._todo.extend(_Node(block) for block in blocks)
+    def add(self, blocks: Iterable[Block], *, search: bool = False) -> None:
+        """Append blocks to read; `search`: halve those that do not answer."""
+        for block in blocks:
+            self._todo.append(_Node(block, search=search))
+            for item in block.items:
+                self._open.update(item.points)
 
     @property
     def current(self) -> Block | None:
         """The block to read next; ``None`` when the poll is over."""
         return self._todo[0].block if self._todo else None
 
-    def given(self, data: Sequence[int] | Sequence[bool], time_ns: int) -> None:
+    @property
+    def searching(self) -> bool:
+        """Whether `current` is asked to find what does not answer."""
+        return bool(self._todo) and self._todo[0].search
+
+    def is_settled(self, points: Iterable[int]) -> bool:
+        """Say whether nothing more will come of these points in this poll."""
+        return not any(self._open[point] for point in points)
+
+    def given(self, data: Data, time_ns: int) -> None:
         """Take the registers or bits of `current`, answered at `time_ns`."""
         node = self._pop()
-        base = node.block.table.value << 16 | node.block.address
-        self._registers.update(enumerate(data, base))
         for item in node.block.items:
             for point in item.points:
+                self._data.setdefault(point, []).append((node.block, data))
                 self.times[point] = max(time_ns, self.times.get(point, 0))
-        if len(node.block.items) == 1:
-            self.accepted.append(node.block.items[0].range)
-        self._settle(node.parent)
+        self.accepted.append(node.block.range)
+        self.silent = 0
+        self.answered = True
+        self._close(node)
 
-    def refused(self) -> bool:
-        """Halve `current`, which the device refused, or learn that its one item is refused.
-
-        Return whether there is something left to find out about it in this poll.
-        """
+    def refused(self) -> None:
+        """Halve `current`, which the device refused, or learn that its one item is refused."""
         node = self._pop()
-        node.clean = False
         parts = halves(node.block)
         if parts is None:
             self.learnt.append(node.block.items[0].range)
         elif self._extra + 2 <= MAX_EXTRA:
-            self._extra += 2
-            node.halves, node.unread, node.clean = parts, 2, True
-            self._todo.extendleft(_Node(part, node) for part in reversed(parts))
-            return True
+            self._todo.extendleft(reversed(self._split(node, parts)))
+            return
         self._fail(node, Cause.EXCEPTION)
-        return False
+
+    def unanswered(self, *, search: bool = False) -> bool:
+        """Leave `current` unread, which did not answer; in a search halve it, to be asked last.
+
+        `search` begins one. Return whether it is being searched.
+        """
+        node = self._pop()
+        self.silent += 1
+        if not (search or node.search):
+            self.silent_blocks.append(node.block)
+            self._fail(node, Cause.NO_REPLY)
+            return False
+        node.search = True
+        parts = halves(node.block) if self.silent < SEARCH_SILENT else None
+        if parts is not None and self._extra + 2 <= MAX_EXTRA:
+            self._todo.extend(self._split(node, parts))
+        else:
+            self._fail(node, Cause.NO_REPLY)
+        return True
 
     def give_up(self, cause: Cause) -> None:
         """Leave `current` unread."""
@@ -110,15 +153,28 @@ class Poll:
         for point in points:
             self.causes.setdefault(point, cause)
 
-    def registers(self, spec: PointSpec) -> tuple[int, ...]:
+    def registers(self, point: int, spec: PointSpec) -> tuple[int, ...]:
         """Return the registers (one bit for a bits table) of a point that has no cause."""
-        base = spec.table.value << 16 | spec.address
-        count = 1 if spec.table.is_bits else spec.registers
-        return tuple(self._registers[base + offset] for offset in range(count))
+        return self._read(point, spec.address, 1 if spec.table.is_bits else spec.registers)
 
-    def register(self, table: Table, address: int) -> int:
-        """Return one register that was read: a scale factor."""
-        return self._registers[table.value << 16 | address]
+    def factor(self, point: int, spec: PointSpec) -> int | None:
+        """Return the scale-factor register of a point that has no cause, if it has one."""
+        if spec.scale_register is None:
+            return None
+        return self._read(point, spec.scale_register, 1)[0]
+
+    def _read(self, point: int, address: int, count: int) -> tuple[int, ...]:
+        """Return registers out of one reply: a value of two replies would be torn."""
+        for block, data in reversed(self._data[point]):
+            start = address - block.address
+            if start >= 0 and start + count <= block.count:
+                return tuple(data[start : start + count])
+        raise LookupError(f"point {point}: {address}+{count} was not read")
+
+    def _split(self, node: _Node, parts: tuple[Block, Block]) -> list[_Node]:
+        self._extra += 2
+        node.halves, node.unread = parts, 2
+        return [_Node(part, node, node.search) for part in parts]
 
     def _pop(self) -> _Node:
         self.attempt = self.busy = 0
@@ -127,13 +183,17 @@ class Poll:
     def _fail(self, node: _Node, cause: Cause) -> None:
         for item in node.block.items:
             self.mark(item.points, cause)
-        parent = node.parent
-        if parent is not None:
-            parent.clean = False
-        self._settle(parent)
+        if node.search and cause in _UNHEARD:
+            self.mute.append(node.block)
+        if node.parent is not None:
+            node.parent.clean = False
+        self._close(node)
 
-    def _settle(self, parent: _Node | None) -> None:
-        """A half is done; a block whose halves were both given teaches where not to cross."""
+    def _close(self, node: _Node) -> None:
+        """A block is done; one whose halves were both given teaches where not to cross."""
+        for item in node.block.items:
+            self._open.subtract(item.points)
+        parent = node.parent
         while parent is not None:
             parent.unread -= 1
             if parent.unread:
@@ -141,5 +201,5 @@ class Poll:
             if parent.clean and parent.halves is not None:
                 self.learnt.append(refusal(parent.block, *parent.halves))
             if parent.parent is not None:
-                parent.parent.clean = False  # it was refused itself: its parent's refusal is its
+                parent.parent.clean = False  # it failed itself: its parent's failure is its
             parent = parent.parent

@@ -1,7 +1,7 @@
-"""What a finished poll is handed on as: one row for each schema block of its groups.
+"""What a poll is handed on as: one row for each schema block of its groups.
 
-Owns putting values, causes and source times together; what registers mean is
-`gateway.modbus.values`'s. A point that was not read has a cause, never silence.
+Owns when a row is complete and putting values, causes and source times together; what registers
+mean is `gateway.modbus.values`'s. A point that was not read has a cause, never silence.
 """
 
 from gateway.modbus.values import decode
@@ -10,17 +10,19 @@ from gateway.polling.poll import Poll
 from gateway.reading import TICK_NS, Cause, Row, Value
 
 
-def rows_of(device: DevicePolling, poll: Poll, now_ns: int) -> list[Row]:
-    """Return the rows of a poll that is over.
+def take_rows(device: DevicePolling, poll: Poll, now_ns: int) -> list[Row]:
+    """Return the rows that are complete and were not taken yet; of a poll that is over, the rest.
 
     A row's source time is the last reply that one of its good points came with, rounded down to
     `TICK_NS`; `now_ns` (CLOCK_BOOTTIME) where nothing was read.
     """
-    return [
-        _row(device, block, device.first_block + number, poll, now_ns)
-        for number, block in enumerate(device.blocks)
-        if block.group in poll.groups
-    ]
+    rows = []
+    for number, block in enumerate(device.blocks):
+        wanted = block.group in poll.groups and number not in poll.sent
+        if wanted and poll.is_settled(block.points):
+            poll.sent.add(number)
+            rows.append(_row(device, block, device.first_block + number, poll, now_ns))
+    return rows
 
 
 def unasked(device: DevicePolling, groups: tuple[int, ...], cause: Cause) -> Poll:
@@ -49,7 +51,4 @@ def _reading(device: DevicePolling, poll: Poll, point: int) -> tuple[Value, Caus
     if cause is not None:
         return None, cause
     spec = device.specs[point]
-    factor = None
-    if spec.scale_register is not None:
-        factor = poll.register(spec.table, spec.scale_register)
-    return decode(spec, poll.registers(spec), factor)
+    return decode(spec, poll.registers(point, spec), poll.factor(point, spec))

@@ -9,14 +9,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gateway.agent.poller import Poller
+from gateway.agent.poller import TURN_S, Poller
 from gateway.config.agent import BusSettings, DeviceSettings, PointSettings
 from gateway.errors import BadFrameError, DeviceExceptionError, NoReplyError, PortLostError
 from gateway.event import Event, EventKind
 from gateway.modbus.point import DataType, PointSpec, Table
 from gateway.modbus.request import Reply, Request
-from gateway.polling.health import BUSY_RETRIES, FAILURES_SILENT
+from gateway.polling.health import (
+    BUSY_RETRIES,
+    EARLY_INTERVAL_S,
+    EARLY_S,
+    FAILURES_SILENT,
+    FRESH_S,
+    PROBE_SHARE,
+    PROBES_SHARE,
+)
 from gateway.process.clock import Clock
 from gateway.reading import TICK_NS, Cause, Row
 
@@ -43,17 +53,21 @@ class ScriptedBus:
 
     `off`: units that are silent. `script[unit]`: what the next requests to it meet: an exception
     code, ``"garbled"``, ``"silent"`` or ``"ok"``.
-    `late[unit]`: until when it may answer late. `bad`: addresses refused with exception 2.
+    `late[unit]`: until when it may answer late. `bad`: addresses refused with exception 2. `mute`:
+    a request that touches them is not answered. `slow`: turnaround of a read from that address.
     """
 
     clock: SimulatedClock
     off: set[int] = field(default_factory=set)
     bad: set[int] = field(default_factory=set)
+    mute: set[int] = field(default_factory=set)
+    slow: dict[int, float] = field(default_factory=dict)
     script: dict[int, list[Any]] = field(default_factory=dict)
     lost: bool = False
     late: dict[int, float] = field(default_factory=dict)
     requests: list[tuple[float, int, int, int]] = field(default_factory=list)
     busy_s: Counter[int] = field(default_factory=Counter)
+    silent_s: Counter[int] = field(default_factory=Counter)
 
     def clear_at(self, request: Request) -> float:
         return self.late.get(request.unit_id, 0.0)
@@ -72,21 +86,24 @@ class ScriptedBus:
     def _answer(self, request: Request, unit: int, timeout_s: float) -> Reply:
         script = self.script.get(unit)
         act = script.pop(0) if script else "ok"
-        if unit in self.off or act == "silent":
+        wanted = range(request.address, request.address + request.count)
+        turnaround_s = self.slow.get(request.address, TURNAROUND_S)
+        silent = unit in self.off or act == "silent" or self.mute & set(wanted)
+        if silent or turnaround_s > timeout_s:
             self.clock.at += timeout_s
+            self.silent_s[unit] += timeout_s
             raise NoReplyError("no reply")
-        self.clock.at += WIRE_S + TURNAROUND_S
+        self.clock.at += WIRE_S + turnaround_s
         if act == "garbled":
             raise BadFrameError("wrong CRC")
         if isinstance(act, int):
             raise DeviceExceptionError("refused", act)
-        wanted = range(request.address, request.address + request.count)
         if self.bad & set(wanted):
             raise DeviceExceptionError("refused", 2)
         time_ns = self.clock.boottime_ns()
         if request.is_bits:
-            return Reply(time_ns, TURNAROUND_S, bits=tuple(bool(n % 2) for n in wanted))
-        return Reply(time_ns, TURNAROUND_S, registers=tuple(wanted))
+            return Reply(time_ns, turnaround_s, bits=tuple(bool(n % 2) for n in wanted))
+        return Reply(time_ns, turnaround_s, registers=tuple(wanted))
 
 
 class Rig:
@@ -97,11 +114,16 @@ class Rig:
         self.bus = ScriptedBus(self.clock)
         self.rows: list[Row] = []
         self.events: list[Event] = []
-        settings = BusSettings("b", "/dev/x", devices=devices)
-        self.poller = Poller(
-            settings, self.clock, lambda _, rows: self.rows.extend(rows), self.events.append
-        )
+        bus = BusSettings("b", "/dev/x", devices=devices)
+        self.handed: list[tuple[float, Row]] = []
+        """Each row with the time at which it was handed on."""
+        self.poller = Poller(bus, self.clock, self.take_rows, self.events.append)
         self.poller.port_returned(self.clock.at)
+
+    def take_rows(self, _: str, rows: list[Row]) -> None:
+        assert rows
+        self.rows += rows
+        self.handed += [(self.clock.at, row) for row in rows]
 
     def run(self, seconds: float) -> None:
         """Let `seconds` pass; a due poll starts at once, as the bus thread's would."""
@@ -118,6 +140,20 @@ class Rig:
     def of(self, source: str) -> list[Row]:
         """Return the rows of one device."""
         return [r for r in self.rows if self.poller.schema_blocks[r.block].source == source]
+
+    def readings(self, source: str) -> dict[str, Any]:
+        """Return each point's last value, or its cause if it is bad."""
+        found: dict[str, Any] = {}
+        for row in self.of(source):
+            names = [point.name for point in self.poller.schema_blocks[row.block].points]
+            causes = row.causes or [Cause.NONE] * len(names)
+            for name, value, cause in zip(names, row.values, causes, strict=True):
+                found[name] = cause if value is None else value
+        return found
+
+    def bad(self, source: str) -> set[str]:
+        """Return the points whose last reading is bad."""
+        return {name for name, v in self.readings(source).items() if isinstance(v, Cause)}
 
     def kinds(self) -> list[EventKind]:
         return [event.kind for event in self.events]
@@ -327,32 +363,240 @@ def test_demoted_device_that_garbles_is_left_at_once() -> None:
     rig.run(1.0)
     rig.bus.off.clear()
     rig.bus.script[1] = ["garbled"]
-    rig.run(40.0)
+    rig.run(EARLY_INTERVAL_S + 1.0)
     probes = [request for request in rig.bus.requests if request[0] > 1001]
     assert len(probes) == 1
     assert rig.poller.counters.bad[Cause.BAD_FRAME] == 1
 
 
-def test_one_silent_block_does_not_take_the_device_down() -> None:
-    """A device that never answers one of its blocks keeps giving the others."""
-    rig = Rig(device(1, point(0), point(500), point(1000), retries=0))
-
-    def silent(request: Request, timeout_s: float) -> Reply:
-        if request.address == 0:
-            rig.clock.at += timeout_s
-            raise NoReplyError("no reply")
-        return answer(request, timeout_s)
-
-    answer = rig.bus.transact
-    rig.bus.script[1] = ["ok"]
-    rig.run(0.5)
-    rig.bus.transact = silent
+def test_silent_register_costs_only_itself() -> None:
+    """A register that silences every read of it is found within a few polls, told once, and costs
+    2 % at most; the other registers and devices keep their rates and come back whole with it."""
+    rig = Rig(device(1, *(point(i) for i in range(20)), point(500)), device(2))
+    rig.run(5.0)
+    rig.bus.mute = {13}
+    rig.run(5.0)
+    expected = {f"p{i}": i for i in (*range(20), 500)} | {"p13": Cause.NO_REPLY}
+    assert rig.readings("d1") == expected
+    assert rig.kinds() == [EventKind.BLOCK_DOWN]
+    assert dict(rig.events[0].fields) == {
+        "bus": "b",
+        "device": "d1",
+        "table": "input",
+        "first": 13,
+        "last": 13,
+    }
+    assert rig.poller.counters.blocks_down == 1
     rig.rows.clear()
-    rig.run(20.0)
-    assert rig.events == []
-    for row in rig.rows:
-        name = rig.poller.schema_blocks[row.block].points[0].name
-        assert row.causes == ((Cause.NO_REPLY,) if name == "p0" else None)
+    rig.bus.silent_s.clear()
+    rig.run(3600.0)
+    assert rig.bus.silent_s[1] <= 0.02 * 3600
+    assert rig.poller.counters.skipped == 0
+    assert len(rig.of("d2")) == 3600 and all(row.causes is None for row in rig.of("d2"))
+    assert len(rig.of("d1")) == 7200 and rig.readings("d1") == expected
+    assert all(sum(map(bool, row.causes or ())) <= 1 for row in rig.of("d1"))
+    rig.bus.mute = set()
+    rig.run(700.0)
+    assert rig.readings("d1") == expected | {"p13": 13}
+    assert rig.kinds() == [EventKind.BLOCK_DOWN, EventKind.BLOCK_UP]
+    assert rig.poller.counters.blocks_down == 0
+    rig.bus.requests.clear()
+    rig.run(1.0)
+    assert [request[2:] for request in rig.bus.requests if request[1] == 1] == [(0, 20), (500, 1)]
+
+
+@pytest.mark.parametrize("mute", [{0}, {19}, {3, 11}, set(range(8, 20)), set(range(0, 20, 3))])
+def test_any_silent_registers_are_found(mute: set[int]) -> None:
+    """Whatever registers silence the reads that touch them, the others are read again in the end,
+    and the silent ones are not asked but in probes."""
+    rig = Rig(device(1, *(point(i) for i in range(20)), point(500)))
+    rig.run(2.0)
+    rig.bus.mute = mute
+    rig.run(1800.0)
+    expected = {f"p{i}": Cause.NO_REPLY if i in mute else i for i in (*range(20), 500)}
+    assert rig.readings("d1") == expected
+    assert rig.bus.silent_s[1] <= 0.02 * 1800 + 5
+
+
+def test_silent_register_in_the_only_block() -> None:
+    """A device whose one block was silent from the start is not taken for dead: probes of single
+    registers show that it is there, and the guilty one is found."""
+    for guilty in (0, 5):
+        rig = Rig(device(1, *(point(i) for i in range(8))), device(2))
+        rig.bus.mute = {guilty}
+        rig.run(30.0)
+        assert rig.readings("d1") == {f"p{i}": i for i in range(8)} | {f"p{guilty}": Cause.NO_REPLY}
+        down, up, block = rig.kinds()
+        assert (down, up, block) == (
+            EventKind.DEVICE_DOWN,
+            EventKind.DEVICE_UP,
+            EventKind.BLOCK_DOWN,
+        )
+
+
+def test_gap_that_silences_is_not_crossed_again() -> None:
+    """Reading through a gap that makes the device silent is unlearnt; no reading is given up."""
+    rig = Rig(device(1, *(point(i) for i in (*range(4), *range(8, 12))), point(500)))
+    rig.run(2.0)
+    rig.bus.mute = {5}
+    rig.run(6.0)
+    assert rig.bad("d1") == set()
+    assert rig.kinds() == [EventKind.BLOCK_SPLIT]
+    rig.bus.silent_s.clear()
+    rig.run(3600.0)
+    assert not rig.bus.silent_s
+
+
+def test_short_outage_is_not_blamed_on_a_block() -> None:
+    """Polls lost while the device was away for a moment demote no block."""
+    rig = Rig(device(1, point(0), point(500), point(1000)))
+    rig.run(2.0)
+    for silences in range(1, 9):
+        rig.bus.script[1] = ["silent"] * silences
+        rig.run(60.0)
+        assert EventKind.BLOCK_DOWN not in rig.kinds()
+
+
+def test_slow_block_that_is_read_rarely() -> None:
+    """A block that takes far longer than the others is waited for, once it has shown so, however
+    many fast answers come in between."""
+    rig = Rig(device(1, point(0, 0.5), point(500, 30.0)))
+    rig.bus.slow[500] = 0.3
+    rig.run(600.0)
+    rig.rows.clear()
+    rig.run(3600.0)
+    assert rig.readings("d1") == {"p0": 0, "p500": 500}
+    assert all(row.causes is None for row in rig.rows)
+
+
+def test_rows_do_not_wait_for_later_transactions() -> None:
+    """Each row is handed on with the reply that completes it, while the poll goes on."""
+    rig = Rig(device(1, point(0), point(500), point(1000)))
+    rig.bus.script[1] = ["ok", 6, "ok", "silent"]
+    rig.run(5.0)
+    first = {row.block: at for at, row in reversed(rig.handed)}
+    assert first[0] == pytest.approx(1000.0 + WIRE_S + TURNAROUND_S)
+    for at, row in rig.handed:
+        if row.causes is None:
+            assert row.source_time_ns == round(at * 1e9) // TICK_NS * TICK_NS
+    assert Counter(row.block for row in rig.rows) == {0: 5, 1: 5, 2: 5}
+
+
+ACTS = st.sampled_from(["ok", "ok", "ok", "silent", "garbled", 1, 2, 2, 6])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(ACTS, max_size=60),
+    st.lists(st.integers(0, 60), min_size=1, max_size=12, unique=True),
+    st.sampled_from([4, 125]),
+)
+def test_a_row_for_each_block_and_poll_exactly_once(
+    acts: list[Any], addresses: list[int], longest: int
+) -> None:
+    """Whatever a device does, each schema block has one row for each of its due times that was not
+    skipped, and the last ones are good."""
+    points = [point(a * 7, (10.0, 20.0)[a % 2]) for a in addresses]
+    points.append(point(9000, 10.0, type=DataType.U32, registers=2))
+    points.append(point(9001, 20.0))
+    points.append(point(9010, 10.0, type=DataType.S16, scale_register=5))
+    rig = Rig(device(1, *points, max_registers=longest))
+    rig.bus.script[1] = list(acts)
+    while rig.bus.script[1]:
+        rig.run(50.0)
+    rig.run(700.0)
+    elapsed_s = rig.clock.at - 1000.0
+    counts = Counter(row.block for row in rig.rows)
+    assert set(counts) == set(range(len(rig.poller.schema_blocks)))
+    skipped = rig.poller.counters.skipped
+    for block, count in counts.items():
+        due = elapsed_s / rig.poller.schema_blocks[block].period_s
+        assert due - skipped - 1 <= count <= due + 1
+    assert rig.bad("d1") == set()
+
+
+def test_value_is_never_put_together_from_two_replies() -> None:
+    """Two points that overlap and cannot be read at once keep each to its own reply."""
+    wide = point(0, type=DataType.U32, registers=2)
+    rig = Rig(device(1, wide, point(1, type=DataType.U32, registers=2), max_registers=2))
+    answer = rig.bus.transact
+
+    def counting(request: Request, timeout_s: float) -> Reply:
+        """Give a new number in every register of every reply."""
+        reply = answer(request, timeout_s)
+        number = len(rig.bus.requests)
+        return Reply(reply.source_time_ns, TURNAROUND_S, registers=(number,) * request.count)
+
+    rig.bus.transact = counting
+    rig.run(10.0)
+    values = [value for row in rig.rows for value in row.values]
+    assert len(values) == 20 and all(value >> 16 == value & 0xFFFF for value in values)
+
+
+def test_point_and_its_scale_factor_refused_at_different_times() -> None:
+    """A point is good again only when both its registers are, however they were refused."""
+    rig = Rig(device(1, point(0), point(100, type=DataType.S16, scale_register=300)))
+    rig.bus.bad = {100}
+    rig.run(100.0)
+    rig.bus.bad = {100, 300}
+    rig.run(100.0)
+    rig.bus.bad = {300}
+    rig.run(450.0)
+    assert rig.readings("d1") == {"p0": 0, "p100": Cause.EXCEPTION}
+    rig.bus.bad = set()
+    rig.run(1300.0)
+    assert "p100" in rig.readings("d1")
+
+
+def test_meter_that_boots_later_than_the_gateway() -> None:
+    """Within the first half minute a silent device is probed every few seconds; its neighbours
+    keep their rates, and over ten minutes it costs 2 % at most."""
+    rig = Rig(device(1), device(2))
+    rig.bus.off.add(2)
+    rig.run(12.0)
+    rig.bus.off.clear()
+    rig.run(EARLY_INTERVAL_S + 1.5)
+    assert rig.kinds() == [EventKind.DEVICE_DOWN, EventKind.DEVICE_UP]
+    rig = Rig(device(1), device(2))
+    rig.bus.off.add(2)
+    rig.run(EARLY_S)
+    assert len([request for request in rig.bus.requests if request[1] == 2]) >= 5
+    rig.run(FRESH_S - EARLY_S)
+    assert rig.bus.busy_s[2] <= PROBE_SHARE * FRESH_S
+    assert rig.poller.counters.skipped == 0
+    assert len(rig.of("d1")) == FRESH_S and all(row.causes is None for row in rig.of("d1"))
+
+
+def test_many_absent_devices_leave_the_bus_to_the_others() -> None:
+    """Thirty devices that are not there cost a fifth of the bus together; every one is probed, and
+    the two that are there miss no poll."""
+    rig = Rig(*(device(unit) for unit in range(1, 33)))
+    absent = set(range(3, 33))
+    rig.bus.off |= absent
+    rig.run(30.0)
+    rig.rows.clear()
+    rig.bus.requests.clear()
+    rig.bus.busy_s.clear()
+    rig.run(900.0)
+    assert sum(rig.bus.busy_s[unit] for unit in absent) <= PROBES_SHARE * 900
+    assert {request[1] for request in rig.bus.requests} == set(range(1, 33))
+    for source in ("d1", "d2"):
+        assert len(rig.of(source)) == 900
+        assert all(row.causes is None for row in rig.of(source))
+
+
+def test_slow_transactions_of_one_poll_let_others_in() -> None:
+    """A poll of slow transactions gives way after `TURN_S`: neither another device nor a stop of
+    the thread waits for its end."""
+    rig = Rig(device(1, *(point(1000 * i) for i in range(12))), device(2))
+    rig.bus.slow = {1000 * i: 0.09 for i in range(12)}
+    rig.run(1.0)
+    began = rig.clock.at
+    rig.poller.work(rig.bus, rig.clock.at)
+    assert rig.clock.at - began <= TURN_S + 0.1
+    rig.run(0.5)
+    units = [request[1] for request in rig.bus.requests]
+    assert units.index(2) <= 2
 
 
 def test_port_lost_and_back() -> None:

@@ -18,6 +18,8 @@ from gateway.polling.device import (
 )
 from gateway.reading import Cause
 
+ANY = (Table.INPUT, 0, 0)
+
 
 def u16(address: int, name: str = "") -> PointSpec:
     return PointSpec(name or f"p{address}", Table.INPUT, address, DataType.U16)
@@ -53,7 +55,9 @@ class RegisterModel:
                 poll.refused()
         polling.learn(poll, now)
         return {
-            spec.name: poll.causes[index] if index in poll.causes else poll.registers(spec)[0]
+            spec.name: poll.causes[index]
+            if index in poll.causes
+            else poll.registers(index, spec)[0]
             for index, spec in enumerate(polling.specs)
         }
 
@@ -187,7 +191,7 @@ def test_schema_is_the_same_whatever_was_learnt() -> None:
     points = [(u16(i), 1.0) for i in (0, 1, 30, 31, 200)]
     polling = device(*points)
     for _ in range(50):
-        polling.health.answered(0.2, 0.0)
+        polling.health.replied(ANY, 0.2)
     RegisterModel({30}).poll(polling)
     assert [b.schema for b in polling.blocks] == [b.schema for b in device(*points).blocks]
 
@@ -199,7 +203,7 @@ def test_plan_follows_the_turnaround() -> None:
     model.poll(polling)
     assert len(model.requests) == 3
     for _ in range(10):
-        polling.health.answered(0.060, 0.0)
+        polling.health.replied(ANY, 0.060)
     model.requests.clear()
     model.poll(polling)
     assert model.requests == [(0, 81)]

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.modbus.point import Table
 from gateway.polling.health import (
     FAILURES_GARBLED,
     FAILURES_SILENT,
@@ -13,44 +14,53 @@ from gateway.polling.health import (
     MIN_TIMEOUT_S,
     PROBE_SHARE,
     DeviceHealth,
+    Transition,
 )
+
+ANY = (Table.INPUT, 0, 9)
+
+
+def answered(health: DeviceHealth, turnaround_s: float, now: float) -> Transition | None:
+    """Let the device answer."""
+    health.replied(ANY, turnaround_s)
+    return health.answered(now)
 
 
 def test_timeout_follows_the_turnaround() -> None:
     """Four times the longest turnaround lately, within bounds; a retry waits twice as long."""
     health = DeviceHealth(None, retries=1)
-    assert health.timeout_s() == FIRST_TIMEOUT_S and health.retries == 0
-    health.answered(0.002, 0.0)
-    assert health.timeout_s() == MIN_TIMEOUT_S and health.retries == 1
-    health.answered(0.060, 1.0)
-    assert health.timeout_s() == pytest.approx(0.24)
-    assert health.timeout_s(1) == pytest.approx(0.48)
-    health.answered(5.0, 2.0)
-    assert health.timeout_s(3) == MAX_TIMEOUT_S
+    assert health.timeout_s(ANY) == FIRST_TIMEOUT_S and health.retries == 0
+    answered(health, 0.002, 0.0)
+    assert health.timeout_s(ANY) == MIN_TIMEOUT_S and health.retries == 1
+    answered(health, 0.060, 1.0)
+    assert health.timeout_s(ANY) == pytest.approx(0.24)
+    assert health.timeout_s(ANY, 1) == pytest.approx(0.48)
+    answered(health, 5.0, 2.0)
+    assert health.timeout_s(ANY, 3) == MAX_TIMEOUT_S
     for _ in range(100):
-        health.answered(0.01, 3.0)
-    assert health.timeout_s() == MIN_TIMEOUT_S and health.turnaround_s == 0.01
+        answered(health, 0.01, 3.0)
+    assert health.timeout_s(ANY) == MIN_TIMEOUT_S and health.turnaround_s == 0.01
 
 
 def test_configured_timeout_stands() -> None:
     """A time-out from the config is never changed by what is learnt."""
     health = DeviceHealth(2.5, retries=3)
-    health.answered(0.001, 0.0)
-    assert health.timeout_s() == health.timeout_s(2) == 2.5
+    answered(health, 0.001, 0.0)
+    assert health.timeout_s(ANY) == health.timeout_s(ANY, 2) == 2.5
 
 
 def test_silent_device_is_demoted_and_comes_back() -> None:
     """A device that answered before goes down after two silent polls and comes up with one
     answer."""
     health = DeviceHealth(None, retries=1)
-    health.answered(0.01, 0.0)
+    answered(health, 0.01, 0.0)
     for _ in range(FAILURES_SILENT - 1):
         assert health.failed(1.0, 0.3, silent=True) is None
     transition = health.failed(2.0, 0.3, silent=True)
     assert transition is not None and transition.down
     assert not health.may_ask(2.0 + 0.3 / PROBE_SHARE - 0.01)
     assert health.may_ask(2.0 + 0.3 / PROBE_SHARE)
-    up = health.answered(0.01, 50.0)
+    up = answered(health, 0.01, 50.0)
     assert up is not None and not up.down and up.down_s == 48.0
     assert health.may_ask(50.0)
 
@@ -58,10 +68,10 @@ def test_silent_device_is_demoted_and_comes_back() -> None:
 def test_one_failure_is_no_demotion() -> None:
     """A single lost poll, or an answer in between, leaves the device as it is."""
     health = DeviceHealth(None, retries=1)
-    health.answered(0.01, 0.0)
+    answered(health, 0.01, 0.0)
     for number in range(100):
         assert health.failed(number, 0.3, silent=True) is None
-        health.answered(0.01, number + 0.5)
+        answered(health, 0.01, number + 0.5)
     assert not health.demoted
 
 
@@ -88,7 +98,7 @@ def test_costs_at_most_its_share(
     """Over any time from its demotion on, probes take at most 2 % of the bus."""
     health = DeviceHealth(None, retries=1)
     if ever:
-        health.answered(0.01, 0.0)
+        answered(health, 0.01, 0.0)
         health.failed(0.0, cost, silent=True)
     now = 0.0
     health.failed(now, cost, silent=True)

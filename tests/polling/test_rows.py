@@ -3,7 +3,7 @@
 from gateway.config.agent import DeviceSettings, PointSettings
 from gateway.modbus.point import DataType, PointSpec, Table
 from gateway.polling.device import DevicePolling
-from gateway.polling.rows import rows_of, unasked
+from gateway.polling.rows import take_rows, unasked
 from gateway.reading import TICK_NS, Cause, Row
 
 SPECS = (
@@ -27,7 +27,7 @@ def test_each_block_has_the_time_of_its_own_reply() -> None:
     poll = polling.begin((0,), 0.0)
     poll.given((7, 0xFFFF, 1), 5 * TICK_NS + 3)
     poll.given((8,), 6 * TICK_NS)
-    assert rows_of(polling, poll, NOW_NS) == [
+    assert take_rows(polling, poll, NOW_NS) == [
         Row(10, 5 * TICK_NS, (7, -10.0)),
         Row(11, 6 * TICK_NS, (8,)),
     ]
@@ -39,7 +39,7 @@ def test_groups_read_together_share_a_time() -> None:
     poll = polling.begin((0, 1), 0.0)
     poll.given((7, 3, 0, 4), 5 * TICK_NS)
     poll.give_up(Cause.NO_REPLY)
-    rows = rows_of(polling, poll, NOW_NS)
+    rows = take_rows(polling, poll, NOW_NS)
     assert rows[0] == Row(10, 5 * TICK_NS, (7, 3.0))
     assert rows[1] == Row(11, 99 * TICK_NS, (None,), (Cause.NO_REPLY,))
     assert rows[2] == Row(12, 5 * TICK_NS, (4,))
@@ -48,5 +48,5 @@ def test_groups_read_together_share_a_time() -> None:
 def test_what_was_not_asked_has_its_cause() -> None:
     """A poll that was not made gives bad readings with the cause and the time of now."""
     polling = device()
-    rows = rows_of(polling, unasked(polling, (1,), Cause.DEVICE_DOWN), NOW_NS)
+    rows = take_rows(polling, unasked(polling, (1,), Cause.DEVICE_DOWN), NOW_NS)
     assert rows == [Row(12, 99 * TICK_NS, (None,), (Cause.DEVICE_DOWN,))]
