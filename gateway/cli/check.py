@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from gateway.config import centre
-from gateway.config.agent import AgentSettings
+from gateway.config.agent import AgentSettings, BusSettings
 from gateway.config.problems import Parsed, Problem
 from gateway.errors import ConfigError
-from gateway.polling.load import bus_load
+from gateway.polling.load import USUAL_TURNAROUND_S, BusLoad, bus_load
 from gateway.process.files import Profiles, check_secret, profile_directories, read_agent, read_text
 
 DEFAULT_CONFIG = Path("/etc/gateway/gateway.toml")
@@ -63,7 +63,11 @@ def run(args: argparse.Namespace) -> int:
     faults, doubts = _secrets(path, settings)
     if faults:
         return _report(path, Parsed(None, tuple(faults), parsed.warnings), [])
-    return _report(path, parsed, [*doubts, *_loads(settings)], _summary(settings))
+    loads = [(bus, bus_load(bus)) for bus in settings.buses]
+    summary = [f"gateway {settings.gateway_id} → {settings.uplink.url}"]
+    summary += [_summary(bus, load) for bus, load in loads]
+    doubts += [_overload(bus, load) for bus, load in loads if load.share > WARN_SHARE]
+    return _report(path, parsed, doubts, summary)
 
 
 def _is_centre(text: str) -> bool:
@@ -109,6 +113,9 @@ def _secrets(path: Path, settings: AgentSettings) -> tuple[list[Problem], list[s
         elif secret.fault is not None:
             text, _, cure = secret.fault.partition("; ")
             faults.append(Problem(str(path), 0, 0, f"uplink.{key}", f"{name}: {text}", cure))
+    for key, name in (("ca_file", uplink.ca_file), ("certificate_file", uplink.certificate_file)):
+        if name is not None and check_secret(Path(name)).missing:
+            doubts.append(f"{path}: uplink.{key}: {name} is not on this machine; put it there")
     if uplink.token_file is None and uplink.certificate_file is None:
         doubts.append(
             f"{path}: uplink: neither token nor client certificate; add token_file (the centre's "
@@ -117,28 +124,26 @@ def _secrets(path: Path, settings: AgentSettings) -> tuple[list[Problem], list[s
     return faults, doubts
 
 
-def _loads(settings: AgentSettings) -> list[str]:
-    """Return a warning for each bus that has too much to do."""
-    warnings = []
-    for bus in settings.buses:
-        share = bus_load(bus).share
-        if share > WARN_SHARE:
-            then = "polls will be left out" if share > 1 else "little is left for retries"
-            warnings.append(
-                f"bus {bus.name}: needs up to {share:.0%} of its time at {bus.baud} baud, {then}; "
-                "raise poll_interval_s or baud, or choose fewer points"
-            )
-    return warnings
+def _overload(bus: BusSettings, load: BusLoad) -> str:
+    """Return the warning for a bus that has too much to do."""
+    then = "polls will be left out" if load.share > 1 else "little is left for retries"
+    return (
+        f"bus {bus.name}: needs {load.share:.0%} of its time{_assumed(bus)}, {then}; "
+        "raise poll_interval_s or baud, or choose fewer points"
+    )
 
 
-def _summary(settings: AgentSettings) -> list[str]:
-    lines = [f"gateway {settings.gateway_id} → {settings.uplink.url}"]
-    for bus in settings.buses:
-        load = bus_load(bus)
-        points = sum(len(device.points) for device in bus.devices)
-        lines.append(
-            f"bus {bus.name}: devices {len(bus.devices)}, points {points}, blocks {load.blocks}, "
-            f"{load.readings:.4g} readings/s in {load.requests:.4g} requests/s, "
-            f"load at most {load.share:.1%} of {bus.baud} baud"
-        )
-    return lines
+def _summary(bus: BusSettings, load: BusLoad) -> str:
+    points = sum(len(device.points) for device in bus.devices)
+    return (
+        f"bus {bus.name}: devices {len(bus.devices)}, points {points}, blocks {load.blocks}, "
+        f"{load.readings:.4g} readings/s in {load.requests:.4g} requests/s, "
+        f"load {load.share:.1%}{_assumed(bus)}"
+    )
+
+
+def _assumed(bus: BusSettings) -> str:
+    """Say what a share of the bus's time was reckoned with."""
+    turnaround_ms = USUAL_TURNAROUND_S * 1000
+    wire = f"{bus.baud} baud 8{bus.parity[0].upper()}{bus.stop_bits}"
+    return f" at {wire} if each answer begins within {turnaround_ms:g} ms and none is lost"

@@ -92,4 +92,50 @@ def test_too_much_for_the_bus(
     config.write_text(text.replace("poll_interval_s = 1.0", f"poll_interval_s = {interval}"))
     status, out, err = check(capsys, config)
     assert status == 0 and words in err and "raise poll_interval_s" in err
-    assert "load at most" in out
+    assert ": needs " in err and "load " in out
+
+
+@pytest.mark.parametrize(
+    ("parity", "stop_bits", "bits", "name"),
+    [("none", 1, 10, "8N1"), ("even", 1, 11, "8E1"), ("odd", 1, 11, "8O1"), ("none", 2, 11, "8N2")],
+)
+def test_load_says_what_it_is_reckoned_with(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    parity: str,
+    stop_bits: int,
+    bits: int,
+    name: str,
+) -> None:
+    """The share of the bus's time is that of the characters' real length, and the line says which
+    that is and what turnaround is assumed."""
+    points = "".join(
+        f'[[bus.device.point]]\nname = "p{i}"\ntable = "input"\naddress = {i}\ntype = "u16"\n'
+        for i in range(10)
+    )
+    config = tmp_path / "g.toml"
+    config.write_text(
+        '[gateway]\nid = "g"\n[uplink]\nurl = "wss://c.example.net/gateway"\n'
+        '[[bus]]\nname = "b"\nport = "/dev/ttyS0"\nbaud = 9600\n'
+        f'parity = "{parity}"\nstop_bits = {stop_bits}\n'
+        '[[bus.device]]\nname = "d"\nunit_id = 1\npoll_interval_s = 0.5\n' + points
+    )
+    status, out, _ = check(capsys, config)
+    # Request 8 characters, reply 5 and two for each register, silence 3.5, turnaround 10 ms.
+    share = 2 * ((8 + 5 + 20 + 3.5) * bits / 9600 + 0.010)
+    expected = f"load {share:.1%} at 9600 baud {name} if each answer begins within 10 ms"
+    assert status == 0 and expected in out
+
+
+def test_certificates_that_are_not_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Certificate files named but not on this machine are warned of, each by its key."""
+    config = tmp_path / "g.toml"
+    text = (GOLDEN / "technician.toml").read_text()
+    files = 'ca_file = "ca.pem"\ncertificate_file = "c.pem"\nkey_file = "k.pem"\n'
+    config.write_text(text.replace("[uplink]\n", "[uplink]\n" + files))
+    status, _, err = check(capsys, config)
+    assert status == 0
+    for key in ("ca_file", "certificate_file", "key_file"):
+        assert f"uplink.{key}: {tmp_path}" in err
