@@ -36,6 +36,17 @@ class EventKind(StrEnum):
     SPOOL_DAMAGED = "spool_damaged"
     SPOOL_WRITE_FAILED = "spool_write_failed"
     TASK_FAILED = "task_failed"
+    HOST_SOURCES = "host_sources"
+    SUPPLY_LOW = "supply_low"
+    SUPPLY_RECOVERED = "supply_recovered"
+    CARRIER_LOST = "carrier_lost"
+    CARRIER_RETURNED = "carrier_returned"
+    RADIO_LOST = "radio_lost"
+    RADIO_RETURNED = "radio_returned"
+    ROUTE_CHANGED = "route_changed"
+    TRACE = "trace"
+    BOOT_CLASSIFIED = "boot_classified"
+    BOOT_REVISED = "boot_revised"
 
 
 TROUBLE = frozenset(
@@ -46,6 +57,11 @@ TROUBLE = frozenset(
         EventKind.CLOCK_STEPPED,
         EventKind.SPOOL_DAMAGED,
         EventKind.TASK_FAILED,
+        EventKind.SUPPLY_LOW,
+        EventKind.CARRIER_LOST,
+        EventKind.RADIO_LOST,
+        EventKind.ROUTE_CHANGED,
+        EventKind.TRACE,
     }
 )
 
