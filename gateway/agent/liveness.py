@@ -6,12 +6,12 @@ Owns what is known of a connection's health. Never closes it: silence is returne
 import asyncio
 import contextlib
 
-from gateway.agent import tcp_info
 from gateway.agent.dial import Link
 from gateway.agent.faults import Fault, FaultCause, Phase, Side
 from gateway.agent.metrics import Metrics
-from gateway.agent.tcp_info import TcpInfo
+from gateway.process import tcp_info
 from gateway.process.clock import Clock
+from gateway.process.tcp_info import TcpInfo
 
 TCP_INFO_PERIOD_S = 10.0
 

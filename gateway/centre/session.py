@@ -9,11 +9,11 @@ import secrets
 from typing import Protocol
 
 from gateway.centre.ending import MAX_REASON, EndCause, Ending, Side
+from gateway.centre.evidence import evidence_of
 from gateway.centre.link import Link
 from gateway.centre.link_host import Phase
 from gateway.centre.metrics import Metrics
 from gateway.centre.store.jobs import Binding, Farewell, Greeting, Ingest, Job, Progress
-from gateway.centre.tcp_info import tcp_info
 from gateway.errors import GatewayError, RemoteProtocolError
 from gateway.process.clock import Clock
 from gateway.wire.message import ByeCode, Heartbeat, Hello, Lane, NackCode
@@ -177,24 +177,7 @@ class Session:
 
     def _farewell(self, number: int, ending: Ending) -> None:
         """Record the session's end with what this side knows of it."""
-        office, link = self.office, self.link
-        now, pulse = office.clock.now(), link.pulse
-        measured = pulse.ponged > 0
-        transport = link.transport
-        info = tcp_info(transport.get_extra_info("socket") if transport is not None else None)
-        evidence: dict[str, object] = {
-            "last_message_age_s": round(now - link.heard, 3),
-            "last_pong_age_s": round(now - pulse.ponged, 3) if measured else None,
-            "round_trip_s": round(pulse.last_s, 6) if measured else None,
-            "round_trip_min_s": round(pulse.least_s, 6) if measured else None,
-            "round_trip_max_s": round(pulse.most_s, 6) if measured else None,
-            "messages_in": link.messages_in,
-            "messages_out": link.messages_out,
-            "bytes_in": link.bytes_in,
-            "bytes_out": link.bytes_out,
-            "unacked_jobs": self.pending,
-            "tcp_info": info,
-        }
+        office = self.office
         office.store.submit(
             Farewell(
                 session=number,
@@ -203,7 +186,7 @@ class Session:
                 cause=ending.cause,
                 code=ending.code,
                 reason=ending.reason[:MAX_REASON],
-                evidence=evidence,
+                evidence=evidence_of(self.link, self.pending, office.clock.now()),
             )
         )
 

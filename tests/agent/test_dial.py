@@ -14,11 +14,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from gateway.agent import tcp_info
 from gateway.agent.dial import DialError, Link, Target, check_url, connect_any, dial, resolve
 from gateway.agent.faults import FaultCause, Phase, of_connect
 from gateway.cli.certificates import CertificateFiles, make_certificates
 from gateway.errors import ConfigError
+from gateway.process import tcp_info
 from gateway.process.clock import Clock
 from gateway.process.tls import client_context, server_context
 from gateway.wire.message import SUBPROTOCOL

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from gateway.agent.tcp_info import parse, sample
+from gateway.process.tcp_info import parse, sample
 
 
 def _info(size: int = 232, **numbers: int) -> bytes:
