@@ -22,6 +22,7 @@ from collections.abc import Callable
 import serial
 
 from gateway.config.agent import BusSettings
+from gateway.config.serial import SerialSettings
 from gateway.errors import PortLostError
 from gateway.process.clock import HostFiles
 
@@ -40,12 +41,16 @@ COARSE_WAIT_S = 0.003
 """From here on a wait for hang-up only goes through poll(), whose unit is the millisecond."""
 _PR_SET_TIMERSLACK = 29
 _PARITIES = {"none": "N", "even": "E", "odd": "O"}
+MODBUS_DATA_BITS = 8
+"""Modbus over serial line V1.02 §2.5.1: RTU always has eight."""
+
+PortSettings = BusSettings | SerialSettings
 
 
 class Port:
     """One open serial port. Every method raises PortLostError when the port is gone."""
 
-    def __init__(self, settings: BusSettings, files: HostFiles) -> None:
+    def __init__(self, settings: PortSettings, files: HostFiles) -> None:
         """Open and set up. Raises: PortLostError with the reason and its cure."""
         self.path = settings.port
         self._serial = _open(settings)
@@ -158,11 +163,12 @@ def precise_timers() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
 
 
-def _open(settings: BusSettings) -> serial.Serial:
+def _open(settings: PortSettings) -> serial.Serial:
     try:
         return serial.Serial(
             settings.port,
             settings.baud,
+            bytesize=_data_bits(settings),
             parity=_PARITIES[settings.parity],
             stopbits=settings.stop_bits,
             timeout=0,
@@ -174,7 +180,11 @@ def _open(settings: BusSettings) -> serial.Serial:
         raise PortLostError(f"{settings.port}: {_why(number, settings, error)}") from error
 
 
-def _why(number: object, settings: BusSettings, error: Exception) -> str:
+def _data_bits(settings: PortSettings) -> int:
+    return settings.data_bits if isinstance(settings, SerialSettings) else MODBUS_DATA_BITS
+
+
+def _why(number: object, settings: PortSettings, error: Exception) -> str:
     if number == errno.ENOENT:
         return "does not exist; plug the adapter in, or correct `port` (ls /dev/serial/by-id)"
     if number in (errno.EACCES, errno.EPERM):

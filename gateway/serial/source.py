@@ -84,6 +84,7 @@ class Source:
         self._unanswered: set[str] = set()
         self._fault: Cause | None = None
         self._good_at = now
+        self._silent_at = now + silent_after_s
         self._stale_at = dict.fromkeys(self._groups, now + silent_after_s)
         self.last_fault: Fault | None = None
 
@@ -94,7 +95,8 @@ class Source:
         self._open = True
         self._fault = None
         self._format.reset(now, in_step=False)
-        self._stale_at = dict.fromkeys(self._groups, now + self._silent_after_s)
+        self._silent_at = now + self._silent_after_s
+        self._stale_at = dict.fromkeys(self._groups, self._silent_at)
 
     def port_lost(self, now: float) -> None:
         """The port is gone: say so at once, then each time something is due."""
@@ -124,7 +126,7 @@ class Source:
                     self._bad(now, group, self._why(Cause.STALE))
         elif now >= self._ask_at:
             self._ask(self._asking, now)
-        if not self.counters.silent and now >= self._good_at + self._silent_after_s:
+        if self._open and not self.counters.silent and now >= self._silent_at:
             self.counters.silent = True
             cause = self._why(Cause.STALE if self._asking is None else Cause.NO_REPLY)
             self._silences.append(Silence(now, False, cause))
@@ -134,11 +136,10 @@ class Source:
         times = [self._ask_at] if self._asking is not None else list(self._stale_at.values())
         if self._answer_by is not None:
             times.append(self._answer_by)
-        if not self.counters.silent:
-            times.append(self._good_at + self._silent_after_s)
-        at = self._format.timer_at() if self._open else None
-        if at is not None:
-            times.append(at)
+        if self._open:
+            at = self._format.timer_at()
+            times += [] if at is None else [at]
+            times += [] if self.counters.silent else [self._silent_at]
         return min(times)
 
     # --- what the driver drains -------------------------------------------------------------------
@@ -206,6 +207,7 @@ class Source:
             self.counters.silent = False
             self._silences.append(Silence(now, True, silent_s=now - self._good_at))
         self._good_at = now
+        self._silent_at = now + self._silent_after_s
         self._fault = None
 
     # --- questions and silence --------------------------------------------------------------------
