@@ -46,7 +46,8 @@ class Poll:
     `causes` holds the points that could not be read, `times` the reply time of each point's last
     block, `sent` the device's schema blocks whose rows were handed on already. `learnt` are the
     ranges found refused in this poll, `accepted` all that were given, `silent_blocks` those that
-    did not answer and were left at that, `mute` those that did not answer in a search. `probing`:
+    did not answer and were left at that, `searched` those that a search began with, `mute` those
+    that did not answer in one. `probing`:
     the device was demoted when the poll began; `probed`: the silent block asked again.
     `attempt` and `busy` count what was spent on `current`, `silent` blocks in a row without a
     reply; `garbled`: something came back. `bus_s`, `silent_s`: bus time spent, and of it waiting
@@ -70,6 +71,7 @@ class Poll:
     learnt: list[Range] = field(default_factory=list)
     accepted: list[Range] = field(default_factory=list)
     silent_blocks: list[Block] = field(default_factory=list)
+    searched: list[Range] = field(default_factory=list)
     mute: list[Block] = field(default_factory=list)
     _todo: deque[_Node] = field(default_factory=deque)
     _open: Counter[int] = field(default_factory=Counter)
@@ -131,7 +133,9 @@ class Poll:
             self.silent_blocks.append(node.block)
             self._fail(node, Cause.NO_REPLY)
             return False
-        node.search = True
+        if not node.search:
+            node.search = True
+            self.searched.append(node.block.range)
         parts = halves(node.block) if self.silent < SEARCH_SILENT else None
         if parts is not None and self._extra + 2 <= MAX_EXTRA:
             self._todo.extend(self._split(node, parts))

@@ -68,8 +68,8 @@ class SilentBlocks:
 
     def learn(self, poll: Poll, now: float) -> Found:
         """Take over what a finished poll showed."""
-        for given in poll.accepted:
-            self._counts.pop(given, None)
+        for settled in (*poll.accepted, *poll.searched):
+            self._counts.pop(settled, None)
         if len(self._counts) > COUNTED:
             self._counts.clear()
         for block in poll.silent_blocks:
@@ -79,7 +79,6 @@ class SilentBlocks:
             del self._demoted[probed]
         for block in poll.mute:
             self._demoted[block.range] = block
-            self._counts.pop(block.range, None)
         if not poll.mute:
             return Found(up=(probed,)) if probed is not None else Found()
         down = tuple(block.range for block in poll.mute if block.range != probed)

@@ -1,5 +1,6 @@
 """A device's plan and what it learns, against a model of registers that refuses as devices do."""
 
+from collections.abc import Set
 from math import ceil, log2
 from typing import Any
 
@@ -33,11 +34,12 @@ def device(*points: tuple[PointSpec, float], **settings: Any) -> DevicePolling:
 
 
 class RegisterModel:
-    """A device that gives register n as n, and refuses a read that touches a bad address or is
-    longer than it likes. Counts its requests."""
+    """A device that gives register n as n, refuses a read that touches a bad address or is longer
+    than it likes, and is silent to one that touches a mute address. Counts its requests."""
 
-    def __init__(self, bad: set[int], longest: int = 125) -> None:
+    def __init__(self, bad: set[int], longest: int = 125, mute: Set[int] = frozenset()) -> None:
         self.bad = bad
+        self.mute = mute
         self.longest = longest
         self.requests: list[tuple[int, int]] = []
         self.refusals = 0
@@ -48,7 +50,10 @@ class RegisterModel:
         poll = polling.begin(groups, now)
         while (block := poll.current) is not None:
             self.requests.append((block.address, block.count))
-            if self.gives(block):
+            if self.mute & set(range(block.address, block.address + block.count)):
+                poll.silent_s += 0.1
+                poll.unanswered(search=polling.silent.is_mute(block, poll))
+            elif self.gives(block):
                 poll.given(tuple(range(block.address, block.address + block.count)), 1)
             else:
                 self.refusals += 1
@@ -207,6 +212,59 @@ def test_plan_follows_the_turnaround() -> None:
     model.requests.clear()
     model.poll(polling)
     assert model.requests == [(0, 81)]
+
+
+def test_silent_register_becomes_a_hole() -> None:
+    """Found in the third poll, a silent register is in no read but its probes; its reading has a
+    cause; once it answers a probe the plan is whole again."""
+    polling = device(*((u16(i), 1.0) for i in (*range(10), 500)))
+    model = RegisterModel(set(), mute={4})
+    for second in range(3):
+        values = model.poll(polling, float(second))
+    whole = {f"p{i}": i for i in (*range(10), 500)}
+    assert values == whole | {"p4": Cause.NO_REPLY}
+    model.requests.clear()
+    assert model.poll(polling, 3.0) == values
+    assert model.requests == [(0, 4), (5, 5), (500, 1)]
+    assert polling.silent.ranges == {(Table.INPUT, 4, 4)}
+    model.mute = frozenset()
+    assert model.poll(polling, 100.0) == whole
+    model.requests.clear()
+    assert model.poll(polling, 101.0) == whole
+    assert model.requests == [(0, 10), (500, 1)]
+
+
+def test_probes_of_a_demoted_device_take_turns() -> None:
+    """Every other probe begins with a single item, another each time; one item needs none."""
+    polling = device(*((u16(i), 1.0) for i in range(3)))
+    polling.health.failed(0.0, 0.5, silent=True)
+    first = [polling.begin((0,), 0.0).current for _ in range(8)]
+    assert [(b.address, b.count) for b in first if b is not None] == [
+        *((0, 3), (1, 1), (0, 3), (2, 1)),
+        *((0, 3), (0, 1), (0, 3), (1, 1)),
+    ]
+    assert not polling.is_probe_due(1.0) and polling.is_probe_due(100.0)
+    alone = device((u16(0), 1.0))
+    alone.health.failed(0.0, 0.5, silent=True)
+    for _ in range(2):
+        poll = alone.begin((0,), 0.0)
+        poll.given([0], 1)
+        assert poll.current is None
+
+
+def test_far_scale_register_makes_no_schema_block() -> None:
+    """A scale register that is read by itself belongs to its point's block."""
+    far = PointSpec("w", Table.INPUT, 0, DataType.S16, scale_register=900)
+    polling = device((far, 1.0), (u16(1), 1.0))
+    assert [block.points for block in polling.blocks] == [(0, 1)]
+
+
+def test_pending_poll_is_due_when_it_goes_on() -> None:
+    """A device whose poll waits wants the bus when the poll does, whatever its schedule says."""
+    polling = device((u16(0), 1.0))
+    assert polling.due == 0.0
+    polling.begin((0,), 0.0).resume_at = 7.0
+    assert polling.due == 7.0
 
 
 @pytest.mark.parametrize(

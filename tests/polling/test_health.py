@@ -6,13 +6,18 @@ from hypothesis import strategies as st
 
 from gateway.modbus.point import Table
 from gateway.polling.health import (
+    EARLY_COST_S,
+    EARLY_S,
     FAILURES_GARBLED,
     FAILURES_SILENT,
     FIRST_TIMEOUT_S,
+    FRESH_S,
     MAX_PROBE_INTERVAL_S,
     MAX_TIMEOUT_S,
     MIN_TIMEOUT_S,
     PROBE_SHARE,
+    PROBES_SHARE,
+    SLOW_KEPT,
     DeviceHealth,
     Transition,
 )
@@ -120,3 +125,53 @@ def test_costs_at_most_its_share(
     assert probes >= 3600 / (max(MAX_PROBE_INTERVAL_S, 2 * cost / PROBE_SHARE) + interval) - 2
     if not spread:
         assert used <= PROBE_SHARE * 1.001 * (now - began) + cost
+
+
+def test_slow_block_keeps_its_own_timeout() -> None:
+    """A block's own long turnaround counts for it alone, after any number of fast answers of
+    others, and fades once it answers faster."""
+    slow = (Table.INPUT, 100, 120)
+    health = DeviceHealth(None, retries=1)
+    health.replied(slow, 0.2)
+    for _ in range(1000):
+        health.replied(ANY, 0.005)
+    assert health.timeout_s(ANY) == MIN_TIMEOUT_S
+    assert health.timeout_s(slow) == pytest.approx(0.8)
+    assert health.patient_timeout_s(ANY) == FIRST_TIMEOUT_S
+    assert health.patient_timeout_s(slow) == MAX_TIMEOUT_S
+    for _ in range(100):
+        health.replied(slow, 0.005)
+    assert health.timeout_s(slow) == MIN_TIMEOUT_S
+    for number in range(10 * SLOW_KEPT):
+        health.replied((Table.INPUT, number, number), 0.5)
+    assert len(health._slow) <= SLOW_KEPT
+    assert DeviceHealth(0.3, retries=1).patient_timeout_s(ANY) == 0.3
+
+
+@given(st.floats(0.005, 4.0), st.floats(0.05, 5.0), st.integers(1, 40), st.booleans())
+def test_early_probes_are_paid_back(
+    cost_s: float, interval_s: float, absent: int, before: bool
+) -> None:
+    """In the first half minute after a start or the port's return a device is probed early, for a
+    bounded time; over ten minutes it costs 2 % and one probe at most, and many absent ones a fifth
+    together."""
+    health = DeviceHealth(None, retries=1)
+    now = 0.0
+    if before:
+        answered(health, 0.01, 0.0)
+        health.failed(0.0, cost_s, silent=True)
+        now = 1000.0
+    share = PROBES_SHARE / absent
+    health.forget(now)
+    began, used_s, early = now, 0.0, 0
+    while now < began + FRESH_S:
+        if health.may_ask(now):
+            used_s += cost_s
+            now += cost_s
+            early += now <= began + EARLY_S
+            health.failed(now, cost_s, silent=True, share=share)
+        now += interval_s
+    assert used_s <= min(PROBE_SHARE, 2 * share) * FRESH_S + 2 * cost_s
+    assert early * cost_s <= EARLY_COST_S + 2 * cost_s
+    if cost_s <= 0.5 and interval_s <= 1.0 and absent <= 2:
+        assert early >= 4
