@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.config.bus import BusSettings, DeviceSettings, PointSettings, parse_buses
-from gateway.config.document import Document, Section
+from gateway.config.document import Document, Section, SectionMaker
 from gateway.config.problems import Parsed, Problems, shown
 from gateway.config.profile import Profile
 
@@ -30,6 +30,8 @@ __all__ = [
 MIB = 1024 * 1024
 _ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 _ABSOLUTE = r"/.*"
+_LABEL = r"[a-z][a-z0-9_]{0,31}"
+MAX_LABELS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,10 @@ class MetricsSettings:
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """The whole file. `revision` is the first 12 hex digits of the SHA-256 of its bytes."""
+    """The whole file. `revision` is the first 12 hex digits of the SHA-256 of its bytes.
+
+    `control`: path of the control socket, "" for none, ``None`` for the usual place.
+    """
 
     gateway_id: str
     uplink: UplinkSettings
@@ -83,13 +88,19 @@ class AgentSettings:
     log_level: str = "info"
     revision: str = ""
     state_directory: str = field(default="/var/lib/gateway")
+    control: str | None = None
 
 
-def parse(text: str, name: str, profiles: Mapping[str, Profile | None]) -> Parsed[AgentSettings]:
+def parse(
+    text: str,
+    name: str,
+    profiles: Mapping[str, Profile | None],
+    make: SectionMaker | None = None,
+) -> Parsed[AgentSettings]:
     """Read the agent's file. `name` is what messages call it; a profile that is ``None`` is there
-    but has problems of its own."""
+    but has problems of its own; `make` makes the sections."""
     problems = Problems()
-    root = Document.read(text, name, problems)
+    root = Document.read(text, name, problems, make)
     if problems.problems:
         return problems.parsed(AgentSettings("", UplinkSettings("")))
     gateway = root.section("gateway", required=True)
@@ -112,6 +123,9 @@ def parse(text: str, name: str, profiles: Mapping[str, Profile | None]) -> Parse
             pattern=_ABSOLUTE,
             expected="an absolute path",
         ),
+        control=gateway.text(
+            "control", None, pattern=r"|/.{1,100}", expected='an absolute path, or "" for none'
+        ),
         uplink=_uplink(root.section("uplink", required=True), root.has_table("uplink")),
         spool=_spool(root.section("spool")),
         buses=parse_buses(root, profiles),
@@ -127,13 +141,14 @@ def parse(text: str, name: str, profiles: Mapping[str, Profile | None]) -> Parse
 
 def _labels(section: Section) -> tuple[tuple[str, str], ...]:
     labels = []
+    section.free_keys(_LABEL, MAX_LABELS)
     for key in section.values:
         value = section.text(key, "", longest=128)
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", key):
+        if not re.fullmatch(_LABEL, key):
             section.problem(key, "not a label", "lower-case letters, digits and _ (at most 32)")
         labels.append((key, value))
-    if len(labels) > 16:
-        section.problem("", f"found {len(labels)} labels", "give at most 16")
+    if len(labels) > MAX_LABELS:
+        section.problem("", f"found {len(labels)} labels", f"give at most {MAX_LABELS}")
     return tuple(labels)
 
 

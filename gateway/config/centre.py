@@ -7,7 +7,7 @@ in `config/centre.md`. Never reads files: text in, settings out.
 import hashlib
 from dataclasses import dataclass
 
-from gateway.config.document import Document, Section
+from gateway.config.document import Document, Section, SectionMaker
 from gateway.config.problems import Parsed, Problems, shown
 
 MIB = 1024 * 1024
@@ -85,10 +85,10 @@ class CentreSettings:
     revision: str = ""
 
 
-def parse(text: str, name: str) -> Parsed[CentreSettings]:
-    """Read the centre's file. `name` is what messages call it."""
+def parse(text: str, name: str, make: SectionMaker | None = None) -> Parsed[CentreSettings]:
+    """Read the centre's file. `name` is what messages call it; `make` makes the sections."""
     problems = Problems()
-    root = Document.read(text, name, problems)
+    root = Document.read(text, name, problems, make)
     if problems.problems:
         return problems.parsed(CentreSettings())
     centre = root.section("centre")

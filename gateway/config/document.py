@@ -9,7 +9,7 @@ never raises for what a file holds.
 import math
 import re
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from gateway.config.positions import Path, key_positions
@@ -25,24 +25,30 @@ MAX_BYTES = 1024 * 1024
 
 
 class Document:
-    """One TOML text: its name, the places of its keys, and the problems found in it."""
+    """One TOML text: its name, the places of its keys, and the problems found in it.
 
-    def __init__(self, name: str, problems: Problems) -> None:
+    `make` makes its sections; `schema` listens to what their getters are asked.
+    """
+
+    def __init__(self, name: str, problems: Problems, make: "SectionMaker | None" = None) -> None:
         self.name = name
         self.problems = problems
+        self.make: SectionMaker = Section if make is None else make
         self.positions: dict[Path, tuple[int, int]] = {}
         self._repaired: dict[int, str] = {}
 
     @classmethod
-    def read(cls, text: str, name: str, problems: Problems) -> "Section":
+    def read(
+        cls, text: str, name: str, problems: Problems, make: "SectionMaker | None" = None
+    ) -> "Section":
         """Parse `text` and return its root; text that is not TOML is one problem, an empty root."""
-        document = cls(name, problems)
+        document = cls(name, problems, make)
         values: dict[str, object] = {}
         if len(text) > MAX_BYTES:
             document.note(
                 (0, 0), "", f"{len(text)} characters", f"a file of at most {MAX_BYTES} characters"
             )
-            return Section(document, values, (), "")
+            return document.make(document, values, (), "")
         try:
             text, document._repaired = quote_bare_words(text)
             values = tomllib.loads(text)
@@ -52,7 +58,7 @@ class Document:
         except RecursionError:
             document.note((0, 0), "", "lists or tables nested too deep", "nest at most 20 deep")
             values = {}
-        return Section(document, values, (), "")
+        return document.make(document, values, (), "")
 
     def close_repairs(self) -> None:
         """Note each word without quotes that no getter found wrong."""
@@ -144,8 +150,10 @@ class Section:
         expected: str = "a text in quotes",
         longest: int = 1024,
         secret: bool = False,
+        known: Collection[str] = (),
     ) -> str | S:
-        """Return a text. `pattern` must match whole; `secret`: the value is never shown."""
+        """Return a text. `pattern` must match whole; `secret`: the value is never shown; `known`:
+        words the caller goes on to look for (said for the schema, not judged here)."""
         if choices:
             expected = "one of " + ", ".join(f'"{choice}"' for choice in choices)
         value = self._get(key, required, expected)
@@ -225,8 +233,13 @@ class Section:
         self.problem(key, f"found {shown(value)}", "give true or false, without quotes")
         return default
 
-    def items(self, key: str, expected: str, most: int) -> list[object] | None:
-        """Return a list as it is, at most `most` long; ``None`` if the key is absent or wrong."""
+    def items(
+        self, key: str, expected: str, most: int, *, of: type = object
+    ) -> list[object] | None:
+        """Return a list as it is, at most `most` long; ``None`` if the key is absent or wrong.
+
+        `of`: what the caller goes on to ask of each entry (said for the schema, not judged here).
+        """
         value = self._get(key, False, expected)
         if value is None:
             return None
@@ -240,7 +253,7 @@ class Section:
 
     def texts(self, key: str, expected: str, most: int = 1000) -> tuple[str, ...] | None:
         """Return a list of texts; ``None`` if the key is absent or wrong."""
-        found = self.items(key, expected, most)
+        found = self.items(key, expected, most, of=str)
         if found is None:
             return None
         for value in found:
@@ -248,6 +261,9 @@ class Section:
                 self.problem(key, f"found {shown(value)} in the list", f"give {expected}")
                 return None
         return tuple(str(value) for value in found)
+
+    def free_keys(self, pattern: str, most: int | None = None) -> None:
+        """Say that this table's keys are the writer's own (for the schema, not judged here)."""
 
     def section(self, key: str, *, required: bool = False) -> "Section":
         """Return a table; an empty one if it is absent or wrong."""
@@ -257,13 +273,13 @@ class Section:
         if value is not None and not isinstance(value, dict):
             self.problem(key, f"found {shown(value)}", f"write it as a table, [{self.key(key)}]")
         table = value if isinstance(value, dict) else {}
-        return Section(self.document, table, (*self.path, key), self.key(key))
+        return self.document.make(self.document, table, (*self.path, key), self.key(key))
 
     def sections(self, key: str, most: int) -> "list[Section]":
         """Return a list of tables, each labelled by its ``name`` if it has one."""
         plain = re.sub(r"\[[^]]*\]", "", self.key(key))
         expected = f"tables [[{plain}]]"
-        found = self.items(key, expected, most)
+        found = self.items(key, expected, most, of=dict)
         sections = []
         for number, value in enumerate(found or ()):
             if not isinstance(value, dict):
@@ -272,7 +288,8 @@ class Section:
             name = value.get("name")
             word = shown(name)[1:-1] if isinstance(name, str) and name else f"#{number + 1}"
             label = f"{self.key(key)}[{word}]"
-            sections.append(Section(self.document, value, (*self.path, key, number), label))
+            path = (*self.path, key, number)
+            sections.append(self.document.make(self.document, value, path, label))
         return sections
 
     def close(self) -> None:
@@ -283,6 +300,9 @@ class Section:
                 self.problem(key, "unknown key", cure)
         if not self.path:
             self.document.close_repairs()
+
+
+SectionMaker = Callable[[Document, dict[str, object], Path, str], Section]
 
 
 def _unquoted(value: object) -> str:

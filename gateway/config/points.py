@@ -19,6 +19,7 @@ TABLES = {
     "holding": Table.HOLDING,
     "input": Table.INPUT,
 }
+_CODE = r"[0-9]{1,20}|0x[0-9A-Fa-f]{1,16}"
 _ORDERS = {"big": Order.BIG, "little": Order.LITTLE}
 # What other programs call the types: only for the cure of an unknown one.
 _TYPE_ALIASES = {
@@ -122,7 +123,11 @@ def _table(section: Section, default: Table | None, *, required: bool) -> Table 
 def _type(section: Section, default: DataType | None, *, required: bool) -> DataType | None:
     listed = ", ".join(str(kind) for kind in DataType)
     word = section.text(
-        "type", None, required=required and default is None, expected=f"one of {listed}"
+        "type",
+        None,
+        required=required and default is None,
+        expected=f"one of {listed}",
+        known=tuple(map(str, DataType)),
     )
     if word is None:
         return default
@@ -158,7 +163,7 @@ def _registers(section: Section, kind: DataType, base: int | None, bits: bool) -
 
 
 def _null_patterns(section: Section, base: tuple[int, ...]) -> tuple[int, ...]:
-    found = section.items("null_patterns", "a list of raw numbers, [0xFFFF]", 16)
+    found = section.items("null_patterns", "a list of raw numbers, [0xFFFF]", 16, of=int)
     if found is None:
         return base
     patterns = []
@@ -174,13 +179,14 @@ def _null_patterns(section: Section, base: tuple[int, ...]) -> tuple[int, ...]:
 
 def _enum(section: Section, base: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
     if "enum" not in section:
-        section.section("enum")
+        section.section("enum").free_keys(_CODE)
         return base
     table = section.section("enum")
+    table.free_keys(_CODE)
     names: dict[int, str] = {}
     for key in table.values:
         text = table.text(key, "", longest=64)
-        if not re.fullmatch(r"[0-9]{1,20}|0x[0-9A-Fa-f]{1,16}", key):
+        if not re.fullmatch(_CODE, key):
             table.problem(key, "the code is not a number", 'write { 0 = "off", 1 = "on" }')
             continue
         code = int(key, 16 if key.startswith("0x") else 10)

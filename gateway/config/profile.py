@@ -7,7 +7,7 @@ its needs come from the public maps gathered for the profiles shipped.
 
 from dataclasses import dataclass
 
-from gateway.config.document import Document, Section
+from gateway.config.document import Document, Section, SectionMaker
 from gateway.config.points import TABLES, parse_defaults, parse_point
 from gateway.config.problems import Parsed, Problems, shown
 from gateway.modbus.point import MAX_READ_REGISTERS, PointSpec
@@ -56,10 +56,13 @@ class Profile:
         return next((spec for spec in self.points if spec.name == name), None)
 
 
-def parse_profile(text: str, name: str, profile: str) -> Parsed[Profile]:
-    """Read the profile called `profile` (its file's stem) from `text`; `name` is the file's."""
+def parse_profile(
+    text: str, name: str, profile: str, make: SectionMaker | None = None
+) -> Parsed[Profile]:
+    """Read the profile called `profile` (its file's stem) from `text`; `name` is the file's,
+    `make` makes the sections."""
     problems = Problems()
-    root = Document.read(text, name, problems)
+    root = Document.read(text, name, problems, make)
     if problems.problems:
         return problems.parsed(Profile(profile, ()))
     holes = parse_holes(root)
@@ -167,7 +170,9 @@ def _probe(section: Section) -> Probe:
 
 
 def _words(section: Section, key: str, *, required: bool = False) -> tuple[int, ...]:
-    found = section.items(key, "a list of register words, [0x4232, 0x3320]", MAX_READ_REGISTERS)
+    found = section.items(
+        key, "a list of register words, [0x4232, 0x3320]", MAX_READ_REGISTERS, of=int
+    )
     if found is None and required and key not in section:
         section.problem(key, "missing", f"add {key} = [0x4232, 0x3320]")
     words = []
