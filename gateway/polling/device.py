@@ -70,6 +70,7 @@ class DevicePolling:
         self.health = DeviceHealth(settings.timeout_s, settings.retries)
         self.silent = SilentBlocks()
         self.blocks = self._group_blocks()
+        self.block_of = {p: i for i, block in enumerate(self.blocks) for p in block.points}
         self.pending: Poll | None = None
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._retry_at: dict[Range, float] = {}

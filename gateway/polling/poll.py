@@ -44,7 +44,8 @@ class Poll:
     """One asking of one device for the points of `groups`.
 
     `causes` holds the points that could not be read, `times` the reply time of each point's last
-    block, `sent` the device's schema blocks whose rows were handed on already. `learnt` are the
+    block, `sent` the device's schema blocks whose rows were handed on already, `touched` the points
+    of the blocks done since rows were last taken. `learnt` are the
     ranges found refused in this poll, `accepted` all that were given, `silent_blocks` those that
     did not answer and were left at that, `searched` those that a search began with, `mute` those
     that did not answer in one. `probing`:
@@ -68,6 +69,7 @@ class Poll:
     causes: dict[int, Cause] = field(default_factory=dict)
     times: dict[int, int] = field(default_factory=dict)
     sent: set[int] = field(default_factory=set)
+    touched: set[int] = field(default_factory=set)
     learnt: list[Range] = field(default_factory=list)
     accepted: list[Range] = field(default_factory=list)
     silent_blocks: list[Block] = field(default_factory=list)
@@ -197,6 +199,7 @@ class Poll:
         """A block is done; one whose halves were both given teaches where not to cross."""
         for item in node.block.items:
             self._open.subtract(item.points)
+            self.touched.update(item.points)
         parent = node.parent
         while parent is not None:
             parent.unread -= 1

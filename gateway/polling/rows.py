@@ -4,6 +4,8 @@ Owns when a row is complete and putting values, causes and source times together
 mean is `gateway.modbus.values`'s. A point that was not read has a cause, never silence.
 """
 
+from collections.abc import Iterable
+
 from gateway.modbus.values import decode
 from gateway.polling.device import DevicePolling, GroupBlock
 from gateway.polling.poll import Poll
@@ -17,7 +19,13 @@ def take_rows(device: DevicePolling, poll: Poll, now_ns: int) -> list[Row]:
     `TICK_NS`; `now_ns` (CLOCK_BOOTTIME) where nothing was read.
     """
     rows = []
-    for number, block in enumerate(device.blocks):
+    if poll.current is None:
+        numbers: Iterable[int] = range(len(device.blocks))
+    else:  # a poll of many blocks must not look through all of them after each
+        numbers = sorted({device.block_of[point] for point in poll.touched})
+    poll.touched.clear()
+    for number in numbers:
+        block = device.blocks[number]
         wanted = block.group in poll.groups and number not in poll.sent
         if wanted and poll.is_settled(block.points):
             poll.sent.add(number)

@@ -158,9 +158,10 @@ def check_secret(path: Path) -> SecretFile:
 def read_secret(path: Path) -> str:
     """Return the one line of a secret file. Raises: ConfigError, never with the content."""
     try:
-        with path.open("rb") as file:
+        # A FIFO must be told, not waited for.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             fault = _secret_fault(os.fstat(file.fileno()))
-            data = file.read(MAX_SECRET + 1)
+            data = file.read(MAX_SECRET + 1) if fault is None else b""
     except OSError as error:
         raise ConfigError(
             f"{path}: the secret cannot be read ({error.strerror}); put it there, mode 0600"

@@ -184,3 +184,11 @@ def test_secret_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_secret(tmp_path / "none")
     assert "regular" in str(check_secret(tmp_path).fault)
+
+
+def test_secret_that_is_a_fifo(tmp_path: Path) -> None:
+    """A FIFO in a secret's place is told at once, not waited for."""
+    path = tmp_path / "token"
+    os.mkfifo(path, 0o600)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        read_secret(path)
