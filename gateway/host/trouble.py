@@ -95,6 +95,10 @@ class Watch:
         """Whether the supply is low, or was less than `CLEAR_S` ago."""
         return self._supply.trouble
 
+    def limits(self, warn_v: float | None, crit_v: float | None) -> None:
+        """Take the limits of another source."""
+        self._warn_v, self._crit_v = warn_v, crit_v
+
     def see(self, sample: Sample) -> list[Change]:
         """Return what changed with this sample."""
         now = sample.source_time_ns / 1e9

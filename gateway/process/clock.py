@@ -43,6 +43,13 @@ class HostFiles:
         except OSError:
             return None
 
+    def names(self, name: str, limit: int = 256) -> list[str]:
+        """Return the sorted names in a host directory, at most `limit`; none if unreadable."""
+        try:
+            return sorted(os.listdir(self.path(name)))[:limit]
+        except OSError:
+            return []
+
     def boot_id(self) -> bytes:
         """Return the kernel's boot id (16 bytes); random where the kernel has none."""
         text = self.read("/proc/sys/kernel/random/boot_id")

@@ -1,0 +1,385 @@
+"""The host's own readings: one look a second, aggregates, trouble, traces, the reason of a boot.
+
+Owns when something is recorded; reading is `sampler`'s and `modem`'s (threads of their own), what
+it means `gateway.host`'s, what is remembered `boots`'s. Everything here runs in the event loop.
+
+The rows are readings like any others, of the sources ``host`` and ``host.trace``; the trace is
+recorded only around trouble, each second of it once.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from gateway.agent import host_evidence
+from gateway.agent.boot_records import TraceFile, trace_point
+from gateway.agent.boots import Boots, Instant
+from gateway.agent.host_metrics import HostCounters, samples
+from gateway.agent.metrics import Sample as MetricSample
+from gateway.agent.modem import PERIOD_S as MODEM_PERIOD_S
+from gateway.agent.modem import ModemReader
+from gateway.agent.probes import Probes
+from gateway.agent.recorder import Recorder
+from gateway.agent.sampler import Sampler
+from gateway.agent.ticker import Ticker
+from gateway.config.host import HostSettings
+from gateway.event import Event, EventKind, Scalar
+from gateway.host import shutdown
+from gateway.host.link import LinkKind
+from gateway.host.nl80211 import Disconnected
+from gateway.host.reboot import Phase, Verdict
+from gateway.host.sample import Sample, aggregate, blocks, trace
+from gateway.host.supply import SupplyChoice, SupplyKind
+from gateway.host.trouble import Bucket, Change, Watch
+from gateway.process.clock import Clock
+from gateway.process.timesync import TimeSync
+from gateway.reading import Row, Schema, SchemaBlock, Value
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+RING = 120
+"""Two minutes of looks."""
+LOG_S = 3600.0
+WRITE_S = 3600.0
+STOP_S = 1.0
+MAX_LINKS = 8
+
+Disconnections = Sequence[tuple[str, Disconnected]]
+
+
+class Host:
+    """The service. `recompose` is called when the blocks changed (an interface appeared)."""
+
+    def __init__(
+        self,
+        settings: HostSettings,
+        directory: Path,
+        probes: Probes,
+        recorder: Recorder,
+        clock: Clock,
+        sync: TimeSync,
+    ) -> None:
+        self._settings = settings
+        self._probes = probes
+        self._recorder = recorder
+        self._clock = clock
+        self._sync = sync
+        self._boots = Boots(directory)
+        self._sampler = Sampler(settings, probes, clock)
+        self._watch = Watch(*self._sampler.limits_v)
+        self._ring: deque[Sample] = deque(maxlen=RING)
+        self._window: list[Sample] = []
+        self._links: list[tuple[str, LinkKind]] = []
+        self._traced_ns = 0
+        self._bucket = Bucket()
+        self._suppressed = 0
+        self._threads: list[Ticker] = []
+        self._stopping = False
+        self._point: tuple[Schema, dict[int, int]] | None = None
+        self._previous: Mapping[str, Scalar] = {}
+        self._had_backlog = False
+        self.counters = HostCounters()
+        self.recompose: Callable[[], None] = lambda: None
+
+    # -- life ----------------------------------------------------------------------------------
+
+    async def begin(self, had_backlog: bool) -> Verdict:
+        """Say why this start happened, and begin to look. Takes up to some seconds.
+
+        `had_backlog`: records of an earlier run are still to be sent, so that what the centre last
+        stored is not the last there was.
+        """
+        self._had_backlog = had_backlog
+        evidence = await asyncio.to_thread(host_evidence.boot, self._probes)
+        verdict = self._boots.begin(evidence, self._instant())
+        fields = _verdict_fields(verdict)
+        if evidence.max_current_ma is not None:
+            # A Pi 5 on a 3 A supply gives its USB ports 600 mA and warns nobody.
+            fields["supply_max_ma"] = evidence.max_current_ma
+        self._event(EventKind.BOOT_CLASSIFIED, **fields)
+        logger.info(
+            "boot classified class=%s confidence=%s rule=%d evidence=%r",
+            verdict.reboot,
+            verdict.confidence,
+            verdict.rule,
+            "; ".join(verdict.evidence),
+        )
+        return verdict
+
+    def start(self) -> None:
+        """Start the threads that look."""
+        loop = asyncio.get_running_loop()
+
+        def hand_over(call: Callable[..., None], *args: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the agent has left
+                loop.call_soon_threadsafe(call, *args)
+
+        def look() -> None:
+            sample = self._sampler.sample()
+            hand_over(self.take, sample, self._sampler.disconnections())
+
+        self._sampler.on_choice = lambda choice: hand_over(self._chosen, choice)
+        self._threads = [Ticker("host.look", LOOK_S, look, self._clock)]
+        if self._settings.modem != "none":
+            modem = ModemReader(self._probes, self._settings.modem)
+            self._threads.append(
+                Ticker(
+                    "host.modem",
+                    MODEM_PERIOD_S,
+                    lambda: self._sampler.mobile(modem.read()),
+                    self._clock,
+                )
+            )
+        for thread in self._threads:
+            thread.start()
+
+    async def run(self) -> None:
+        """Record an aggregate every `aggregate_s` and the hourly line, until cancelled."""
+        logged = written = self._clock.now()
+        while True:
+            await asyncio.sleep(self._settings.aggregate_s)
+            self.record()
+            now = self._clock.now()
+            if now - logged >= LOG_S:
+                logged = now
+                self._log_line()
+            if now - written >= WRITE_S:
+                written = now
+                self._boots.write(self._instant())
+
+    async def leave(self) -> None:
+        """Stop looking, and note whether the daemon alone or the whole system stops."""
+        self._stopping = True
+        for thread in self._threads:
+            thread.stop()
+        self.record()
+        target = await asyncio.to_thread(self._stopping_for)
+        phase = Phase.STOPPED if target is None else Phase.SYSTEM_STOPPING
+        self._boots.write(self._instant(), phase, target or "")
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, STOP_S)
+        self._probes.netlink.close()
+
+    def _stopping_for(self) -> str | None:
+        running = self._probes.program(shutdown.IS_RUNNING, shutdown.ASK_S)
+        jobs = self._probes.program(shutdown.LIST_JOBS, shutdown.ASK_S)
+        return shutdown.stopping_for(running, jobs)
+
+    # -- what the schema and the next Hello say ------------------------------------------------
+
+    def blocks(self) -> tuple[SchemaBlock, ...]:
+        """Return the blocks of the host's rows; they come first in the schema."""
+        return blocks(self._links, self._settings.aggregate_s)
+
+    def facts(self) -> tuple[tuple[str, Scalar], ...]:
+        """Return what `Hello` tells of this boot."""
+        verdict, state = self._boots.verdict, self._boots.state
+        if verdict is None or state is None:
+            return ()
+        fields = _verdict_fields(verdict)
+        return (
+            ("reboot", fields["class"]),
+            ("reboot_confidence", fields["confidence"]),
+            ("reboot_evidence", fields["evidence"]),
+            ("boot_number", state.number),
+        )
+
+    # -- what others bring ---------------------------------------------------------------------
+
+    def rows(self, schema: Schema, rows: Sequence[Row]) -> None:
+        """See the rows of the buses: one of their points may be the supply."""
+        source = self._sampler.choice.source
+        if source is None or source.kind is not SupplyKind.POINT:
+            return
+        if self._point is None or self._point[0] is not schema:
+            self._point = (schema, _places(schema, source.name))
+        places = self._point[1]
+        for row in rows:
+            index = places.get(row.block)
+            if index is not None:
+                self._sampler.point(_number(row.values[index]))
+
+    def trouble(self, event: Event) -> None:
+        """See an event of trouble elsewhere: what led up to it is recorded."""
+        if event.kind is not EventKind.TRACE:
+            self._trace(event.kind.value)
+
+    def welcomed(self, previous: Mapping[str, Scalar]) -> None:
+        """See what the centre last stored of the boot before."""
+        if not self._had_backlog:
+            self._previous = previous
+
+    def take(self, sample: Sample, disconnections: Disconnections = ()) -> None:
+        """See one look at the host."""
+        if self._stopping:
+            return
+        self._ring.append(sample)
+        self._window.append(sample)
+        self.counters.seen(sample)
+        self._follow_links(sample)
+        changes = [
+            change
+            for name, told in disconnections
+            for change in self._watch.disconnected(
+                name, told.reason, told.by_ap, sample.source_time_ns / 1e9
+            )
+        ]
+        changes += self._watch.see(sample)
+        for change in changes:
+            self._tell(change)
+
+    # -- recording -----------------------------------------------------------------------------
+
+    def record(self) -> None:
+        """Record what was seen since the last call."""
+        window, self._window = self._window, []
+        self._recorder.rows(aggregate(window, self._links, self._clock.boottime_ns()))
+        self._revise()
+
+    def _follow_links(self, sample: Sample) -> None:
+        """Take up interfaces that appeared; one that vanished keeps its place."""
+        known = {name for name, _ in self._links}
+        fresh = [(link.name, link.kind) for link in sample.links if link.name not in known]
+        if fresh and len(self._links) < MAX_LINKS:
+            self._links = (self._links + fresh)[:MAX_LINKS]
+            self.recompose()
+
+    def _tell(self, change: Change) -> None:
+        """Record a change, unless the bucket is empty: then it is only counted."""
+        self.counters.changed(change)
+        if change.kind in (EventKind.SUPPLY_LOW, EventKind.SUPPLY_RECOVERED):
+            self.counters.low = change.trouble
+        if not self._bucket.take(self._clock.now()):
+            self._suppressed += 1
+            return
+        fields = dict(change.fields)
+        if self._suppressed:
+            fields["suppressed"] = self._suppressed
+            self._suppressed = 0
+        self._log_line(change.kind.value, trouble=change.trouble)
+        if change.kind in (EventKind.SUPPLY_LOW, EventKind.SUPPLY_RECOVERED):
+            self._boots.supply(change.trouble, self._instant())
+        self._event(change.kind, **fields)
+
+    def _trace(self, reason: str) -> None:
+        """Record the looks of the last two minutes that no trace has recorded yet."""
+        fresh = [s for s in self._ring if s.source_time_ns > self._traced_ns]
+        if not fresh:
+            return
+        self._traced_ns = fresh[-1].source_time_ns
+        block = len(self._links) + 1
+        self._recorder.rows(trace(fresh, self._links, block))
+        self._recorder.flush()
+        seconds = (fresh[-1].source_time_ns - fresh[0].source_time_ns) / 1e9
+        self._event(EventKind.TRACE, reason=reason, looks=len(fresh), seconds=round(seconds, 1))
+        state, at = self._boots.state, self._instant()
+        if state is not None:
+            points = tuple(trace_point(sample) for sample in fresh)
+            self._boots.keep_trace(
+                TraceFile(reason, state.number, at.boottime_ns, at.wall_ns, at.synced, points)
+            )
+
+    def _revise(self) -> None:
+        """Judge the boot again once the silence before it is known."""
+        if not self._previous or not self._sync.synced:
+            return
+        previous, self._previous = self._previous, {}
+        verdict = self._boots.revise(previous, self._instant())
+        if verdict is not None:
+            self._event(EventKind.BOOT_REVISED, **_verdict_fields(verdict))
+            logger.info(
+                "boot revised class=%s confidence=%s rule=%d",
+                verdict.reboot,
+                verdict.confidence,
+                verdict.rule,
+            )
+
+    def _chosen(self, choice: SupplyChoice) -> None:
+        """Tell which sources are in use, and why not the others."""
+        self._watch.limits(*self._sampler.limits_v)
+        source, alarm = choice.source, choice.alarm
+        supply = "none" if source is None else f"{source.kind}:{source.name}"
+        fields: dict[str, Scalar] = {
+            "supply": supply,
+            "alarm": "none" if alarm is None else alarm.kind.value,
+            "note": choice.alarm_note,
+            "rejected": "; ".join(choice.rejected),
+        }
+        self._event(EventKind.HOST_SOURCES, **fields)
+        logger.info(
+            "host sources supply=%s alarm=%s note=%r rejected=%r",
+            supply,
+            fields["alarm"],
+            choice.alarm_note,
+            fields["rejected"],
+        )
+
+    def _log_line(self, why: str = "hourly", *, trouble: bool = False) -> None:
+        if self._ring:
+            level = logging.WARNING if trouble else logging.INFO
+            logger.log(level, "host %s", line_of(self._ring[-1], why))
+
+    def _event(self, kind: EventKind, **fields: Scalar) -> None:
+        self._recorder.event(Event.make(kind, self._clock.boottime_ns(), **fields))
+
+    def _instant(self) -> Instant:
+        reading = self._sync.reading()
+        return Instant(reading.boottime_ns, reading.wall_ns, self._sync.synced)
+
+    # -- metrics -------------------------------------------------------------------------------
+
+    def samples(self) -> Iterator[MetricSample]:
+        """Return the host's metrics (called in the listener's thread)."""
+        ring = self._ring
+        last = ring[-1] if ring else None
+        yield from samples(
+            last, self._sampler.choice.source, self.counters, self._boots, self._instant()
+        )
+
+
+def line_of(sample: Sample, why: str) -> str:
+    """Return a look as the journal's one line."""
+    volts = "unknown" if sample.volts is None else f"{sample.volts:.3f}"
+    radios = [link for link in sample.links if link.level is not None]
+    heard = [link.level.dbm for link in radios if link.level is not None]
+    dbm = next((level for level in heard if level is not None), None)
+    words = [
+        f"change={why}",
+        f"supply_v={volts}",
+        f"undervoltage={sample.undervoltage}",
+        f"rssi_dbm={'unknown' if dbm is None else f'{dbm:.0f}'}",
+        f"route={sample.route or 'none'}",
+    ]
+    for link in sample.links:
+        carrier = {True: "1", False: "0", None: "unknown"}[link.state.carrier]
+        words.append(f"{link.name}.carrier={carrier}")
+    if sample.celsius is not None:
+        words.append(f"cpu_c={sample.celsius:.0f}")
+    return " ".join(words)
+
+
+def _verdict_fields(verdict: Verdict) -> dict[str, Scalar]:
+    return {
+        "class": verdict.reboot.value,
+        "confidence": verdict.confidence.value,
+        "rule": verdict.rule,
+        "evidence": "; ".join(verdict.evidence)[:500],
+    }
+
+
+def _number(value: Value) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _places(schema: Schema, name: str) -> dict[int, int]:
+    """Return where ``device.point`` stands: the index in the values, by block."""
+    found = {}
+    for number, block in enumerate(schema.blocks):
+        for index, point in enumerate(block.points):
+            if f"{block.source}.{point.name}" == name:
+                found[number] = index
+    return found
