@@ -9,6 +9,7 @@
     │   ├── NoReplyError       nothing came back in time
     │   ├── BadFrameError      something came back that is not the reply
     │   └── DeviceExceptionError  the device refused (Modbus exception code)
+    ├── RefusedError           what a technician asked for is not allowed or not possible
     ├── SpoolError             the spool cannot do what was asked
     ├── ProtocolError          the agent–centre protocol was broken
     │   ├── LocalProtocolError    by us: a bug
@@ -50,6 +51,10 @@ class DeviceExceptionError(BusError):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+class RefusedError(GatewayError):
+    """A live command asks for what is not allowed or not possible; the message says the cure."""
 
 
 class SpoolError(GatewayError):

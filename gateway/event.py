@@ -36,6 +36,7 @@ class EventKind(StrEnum):
     SPOOL_DAMAGED = "spool_damaged"
     SPOOL_WRITE_FAILED = "spool_write_failed"
     TASK_FAILED = "task_failed"
+    POINT_WRITTEN = "point_written"
     HOST_SOURCES = "host_sources"
     SUPPLY_LOW = "supply_low"
     SUPPLY_RECOVERED = "supply_recovered"

@@ -27,10 +27,14 @@ REPEAT_S = 3600.0
 
 @dataclass(slots=True)
 class Past:
-    """What the next `Hello` tells of the session before; outlives an uplink that is replaced."""
+    """What the next `Hello` tells of the session before, and how the link is now (`since`: of
+    `now`, ``None`` until the first attempt ended); outlives an uplink that is replaced."""
 
     session: int = 0
     ended: tuple[tuple[str, Scalar], ...] = ()
+    connected: bool = False
+    since: float | None = None
+    text: str = ""
 
 
 class Chronicle:
@@ -75,7 +79,7 @@ class Chronicle:
             failures=failures,
             **phases,
         )
-        self._status(f"connected to {link.address}, session {welcome.session}")
+        self._now(True, f"connected to {link.address}, session {welcome.session}")
         logger.info("session opened session=%d address=%s", welcome.session, link.address)
 
     def gone(self) -> None:
@@ -96,7 +100,7 @@ class Chronicle:
             fields.update(live.last_tcp.fields())
         self._past.ended = tuple(fields.items())
         self._event(EventKind.SESSION_ENDED, session=number, **fields)
-        self._status(f"disconnected: {fault.cause} by {fault.side}: {fault.text}")
+        self._now(False, f"disconnected: {fault.cause} by {fault.side}: {fault.text}")
         logger.log(
             logging.INFO if fault.side is Side.OWN else logging.WARNING,
             "session ended session=%d cause=%s side=%s lived_s=%.1f text=%r",
@@ -110,7 +114,7 @@ class Chronicle:
     def failed(self, fault: Fault, failures: int) -> None:
         """Tell of a failed attempt; the same failure is an event only once an hour."""
         self._metrics.connect_failures.labels(fault.phase.value, fault.cause.value).inc()
-        self._status(f"not connected: {fault.cause} ({fault.phase}): {fault.text}")
+        self._now(False, f"not connected: {fault.cause} ({fault.phase}): {fault.text}")
         now = self._clock.now()
         same = self._reported == (fault.cause, fault.phase)
         if same and now - self._reported_at < REPEAT_S:
@@ -123,6 +127,14 @@ class Chronicle:
         logger.warning(
             "cannot connect cause=%s phase=%s text=%r", fault.cause, fault.phase, fault.text
         )
+
+    def _now(self, connected: bool, text: str) -> None:
+        """Note how the link is and since when."""
+        past = self._past
+        if past.connected is not connected or past.since is None:
+            past.connected, past.since = connected, self._clock.now()
+        past.text = text
+        self._status(text)
 
     def _event(self, kind: EventKind, **fields: Scalar) -> None:
         self._recorder.event(Event.make(kind, self._clock.boottime_ns(), **fields))

@@ -14,6 +14,8 @@ from pathlib import Path
 from gateway import __version__
 from gateway.agent.anchors import TICK_S, Anchors
 from gateway.agent.chronicle import Past
+from gateway.agent.control import Control
+from gateway.agent.desk import Desk
 from gateway.agent.faults import FaultCause
 from gateway.agent.fleet import Fleet
 from gateway.agent.identity import instance
@@ -28,6 +30,8 @@ from gateway.errors import ConfigError, SpoolError
 from gateway.event import Event, EventKind, Scalar
 from gateway.process import log
 from gateway.process.clock import Clock, HostFiles
+from gateway.process.control_client import control_path
+from gateway.process.control_messages import ReloadWord
 from gateway.process.files import load_agent
 from gateway.process.notify import Notifier
 from gateway.process.signals import Signals
@@ -85,6 +89,19 @@ class Agent:
         self._uplink: Uplink | None = None
         self._uplink_task: asyncio.Task[None] | None = None
         self._stop_listening: Callable[[], None] | None = None
+        self._desk = Desk(
+            path,
+            lambda: self._settings,
+            self._fleet,
+            self._recorder,
+            spool,
+            self._past,
+            clock,
+            self._sync,
+            self._ask_reload,
+        )
+        self._reload_wanted = asyncio.Event()
+        self._reload_waiters: list[asyncio.Future[ReloadWord]] = []
         self._states: dict[str, str] = {}
         self._status = 0
         self._stop = asyncio.Event()
@@ -98,7 +115,7 @@ class Agent:
         self._stop_listening = self._metrics.listen(settings.metrics.listen)
         try:
             with Signals().installed() as signals:
-                self._stop = signals.stop
+                self._stop, self._reload_wanted = signals.stop, signals.reload
                 await self._live(signals)
         except* Exception as group:  # the last line of supervision: systemd starts us again
             for error in group.exceptions:
@@ -119,7 +136,12 @@ class Agent:
                 group.create_task(self._notifier.keep_watchdog(), name="agent.watchdog"),
                 group.create_task(self._fleet.supervise(), name="agent.fleet"),
                 group.create_task(self._reloads(signals, group), name="agent.reload"),
+                group.create_task(self._desk.sample(), name="agent.desk"),
             ]
+            control = control_path(settings)
+            if control is not None:
+                serving = Control(control, self._desk).serve()
+                jobs.append(group.create_task(serving, name="agent.control"))
             self._event(EventKind.AGENT_STARTED, version=__version__, revision=settings.revision)
             self._applied()
             self._fleet.start(settings.buses)
@@ -200,30 +222,45 @@ class Agent:
         while True:
             await signals.reload.wait()
             signals.reload.clear()
+            waiters, self._reload_waiters = self._reload_waiters, []
             self._notifier.reloading()
-            await self._reload(group)
+            word = await self._reload(group)
             self._notifier.ready()
+            self._desk.reloaded(word)
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(word)
 
-    async def _reload(self, group: asyncio.TaskGroup) -> None:
+    async def _ask_reload(self) -> ReloadWord:
+        """Reload as at SIGHUP, one after the other, and return how it ended."""
+        waiter: asyncio.Future[ReloadWord] = asyncio.get_running_loop().create_future()
+        self._reload_waiters.append(waiter)
+        self._reload_wanted.set()
+        return await waiter
+
+    async def _reload(self, group: asyncio.TaskGroup) -> ReloadWord:
         """Take over a changed file, or keep what runs and say why."""
         try:
             settings = load_agent(self._path)
             changes = diff(self._settings, settings)
             if changes.identity:
                 raise ConfigError(
-                    "gateway.id and gateway.state_directory change only with a restart of the "
-                    "daemon; the running configuration stays"
+                    "gateway.id, gateway.state_directory and gateway.control change only with a "
+                    "restart of the daemon; the running configuration stays"
                 )
         except (ConfigError, OSError) as error:
             self._metrics.config_rejected.inc()
             self._event(EventKind.CONFIG_REJECTED, text=str(error))
             self._state("config", f"config rejected: {error}")
             logger.error("config rejected text=%r", str(error))
-            return
+            return ReloadWord(False, self._settings.revision, str(error))
         try:
             await self._apply(settings, changes, group)
         except SpoolError as error:
             self._restart(str(error))
+            return ReloadWord(False, settings.revision, str(error))
+        restarted = (*changes.changed, *changes.added, *changes.removed)
+        return ReloadWord(True, settings.revision, str(changes), restarted)
 
     async def _apply(
         self, settings: AgentSettings, changes: Changes, group: asyncio.TaskGroup

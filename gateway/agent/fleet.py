@@ -30,11 +30,13 @@ CHECK_S = 1.0
 
 
 @dataclass(slots=True, eq=False)
-class _Unit:
+class Unit:
     """One bus: its thread, its poller, and where its blocks begin in the schema."""
 
     settings: BusSettings
     poller: Poller
+    bus: Bus
+    """Belongs to the thread; others may read its numbers."""
     thread: BusThread
     offset: int = 0
 
@@ -46,7 +48,7 @@ class Fleet:
         self._recorder = recorder
         self._metrics = metrics
         self._clock = clock
-        self._units: dict[str, _Unit] = {}
+        self._units: dict[str, Unit] = {}
 
     def start(self, buses: Iterable[BusSettings]) -> None:
         """Start these buses beside those that run; the schema is made anew."""
@@ -74,6 +76,10 @@ class Fleet:
                 if unit.thread.ended.done():
                     self._restart(unit)
 
+    def units(self) -> tuple[Unit, ...]:
+        """Return every bus that runs now."""
+        return tuple(self._units.values())
+
     def samples(self) -> Iterable[Sample]:
         """Return the buses' counters for a scrape (called in the listener's thread)."""
         for unit in list(self._units.values()):
@@ -81,11 +87,11 @@ class Fleet:
 
     # -- one bus -------------------------------------------------------------------------------
 
-    def _make(self, settings: BusSettings) -> _Unit:
+    def _make(self, settings: BusSettings) -> Unit:
         loop = asyncio.get_running_loop()
-        unit: _Unit
+        unit: Unit
 
-        def hand_over(call: Callable[[_Unit], None]) -> None:
+        def hand_over(call: Callable[[Unit], None]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the agent has left
                 loop.call_soon_threadsafe(call, unit)
 
@@ -95,7 +101,8 @@ class Fleet:
             lambda _, rows: hand_over(lambda unit: self._rows(unit, rows)),
             lambda event: hand_over(lambda _: self._recorder.event(event)),
         )
-        unit = _Unit(settings, poller, BusThread(Bus(settings, self._clock), poller))
+        bus = Bus(settings, self._clock)
+        unit = Unit(settings, poller, bus, BusThread(bus, poller))
         return unit
 
     def _compose(self) -> None:
@@ -106,14 +113,14 @@ class Fleet:
             blocks.extend(unit.poller.schema_blocks)
         self._recorder.use_schema(Schema(tuple(blocks)))
 
-    def _rows(self, unit: _Unit, rows: Sequence[Row]) -> None:
+    def _rows(self, unit: Unit, rows: Sequence[Row]) -> None:
         if self._units.get(unit.settings.name) is not unit:
             return  # a thread that would not stop in time: its blocks are not in the schema
         if unit.offset:
             rows = [replace(row, block=row.block + unit.offset) for row in rows]
         self._recorder.rows(rows)
 
-    def _restart(self, unit: _Unit) -> None:
+    def _restart(self, unit: Unit) -> None:
         name = unit.settings.name
         error = unit.thread.ended.exception()
         logger.error("bus thread ended by itself, restarting bus=%s", name, exc_info=error)
@@ -128,7 +135,7 @@ class Fleet:
         )
         self.start([unit.settings])
 
-    async def _stop(self, units: Sequence[_Unit]) -> None:
+    async def _stop(self, units: Sequence[Unit]) -> None:
         if not units:
             return
         for unit in units:

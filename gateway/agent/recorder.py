@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from gateway.agent.latest import Latest
 from gateway.agent.metrics import Metrics
 from gateway.agent.spool.spool import Spool
 from gateway.event import TROUBLE, Event
@@ -33,6 +34,8 @@ class Recorder:
         self._timer: asyncio.TimerHandle | None = None
         self.batch_s = batch_s
         self.live: Live = _nobody
+        self.latest = Latest()
+        """The last reading of every point, for the control socket."""
         self.readings = 0
         """Readings recorded, good or bad."""
         self._ended = False
@@ -44,6 +47,7 @@ class Recorder:
             return
         self.flush()
         self._schema = schema
+        self.latest.use_schema(schema)
         self._batch = RowsBatch(self._spool.add_schema(encode_schema(schema)), schema)
 
     def rows(self, rows: Sequence[Row]) -> None:
@@ -52,6 +56,7 @@ class Recorder:
             logger.error("rows without a schema dropped=%d", len(rows))
             return
         self._count(rows)
+        self.latest.rows(rows)
         for readings, payload in self._batch.add(rows):
             self._append(RecordKind.ROWS, readings, payload)
         if self.batch_s <= 0:

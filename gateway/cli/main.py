@@ -18,6 +18,11 @@ from gateway.errors import ConfigError, GatewayError
 VERBS = {
     "run": "run the agent: poll the buses, spool, stream to the centre",
     "check": "check an agent's or a centre's config file, every problem at once",
+    "scan": "find the devices on a port and print a config snippet for them",
+    "read": "read a device or a point now: raw registers beside values",
+    "watch": "every point live, with the bus, the link and the spool",
+    "status": "how the running agent is: link, spool, buses; the last boots",
+    "write": "write a point that the config marks writable, and read it back",
     "spool": "look into the spool: depth, ranges, gaps, export of readings not yet acked",
     "centre": "run the control centre's ingest server; manage its tokens",
     "demo": "a virtual RS-485 bus, an agent and a centre on this machine, live in the terminal",

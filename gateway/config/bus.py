@@ -25,6 +25,7 @@ from gateway.config.profile import (
     check_readable,
     parse_holes,
 )
+from gateway.config.writes import WriteLimits, parse_write
 from gateway.modbus.point import MAX_READ_REGISTERS, PointSpec
 
 MAX_BUSES = 64
@@ -36,10 +37,11 @@ DEFAULT_INTERVAL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PointSettings:
-    """A point to poll: what to read and how often."""
+    """A point to poll: what to read and how often. `write`: ``None`` for read only."""
 
     spec: PointSpec
     poll_interval_s: float
+    write: WriteLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,7 @@ def _points(
         given = table.values.get("name")
         of_profile = base.point(given) if isinstance(given, str) else None
         spec = parse_point(table, of_profile, PointDefaults())
-        point = PointSettings(spec, _interval(table, interval_s))
+        point = PointSettings(spec, _interval(table, interval_s), parse_write(table, spec))
         table.close()
         check_readable(table, spec, max_registers, holes)
         if spec.name and spec.name in own:

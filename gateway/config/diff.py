@@ -13,8 +13,8 @@ from gateway.config.agent import AgentSettings
 class Changes:
     """What differs. Buses go by name: `removed` stop, `added` start, `changed` do both.
 
-    `spool` and `identity` (gateway id, state directory) need a restart of the daemon: a spool is
-    opened once in its life.
+    `spool` and `identity` (gateway id, state directory, control socket) need a restart of the
+    daemon: a spool is opened once in its life.
     """
 
     added: tuple[str, ...] = ()
@@ -62,5 +62,6 @@ def diff(old: AgentSettings, new: AgentSettings) -> Changes:
         labels=old.labels != new.labels,
         log_level=old.log_level != new.log_level,
         spool=old.spool != new.spool,
-        identity=(old.gateway_id, old.state_directory) != (new.gateway_id, new.state_directory),
+        identity=(old.gateway_id, old.state_directory, old.control)
+        != (new.gateway_id, new.state_directory, new.control),
     )
