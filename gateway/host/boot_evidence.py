@@ -44,7 +44,7 @@ _UNCLEAN = re.compile(
     rb"|corrupted or uncleanly shut down)[^\r\n]*"
 )
 _MOUNTED = re.compile(rb"(?:EXT[234]-fs|XFS|F2FS-fs|BTRFS)[^\r\n]*[Mm]ount")
-_SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(us|ms|s|sec|m|min|h|hr)?")
+_SPAN = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(us|ms|min|sec|hr|s|m|h)?")
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0}
 _UNITS |= {"h": 3600.0, "hr": 3600.0}
 

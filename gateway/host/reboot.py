@@ -144,8 +144,8 @@ class _Case:
         return ""
 
     def _boots_twice(self) -> bool:
-        built = self.now.eeprom_time
-        return self.now.is_pi4 and (built is None or built < PI4_TRUSTED_FROM)
+        built, model = self.now.eeprom_time, self.now.model
+        return (self.now.is_pi4 or not model) and (built is None or built < PI4_TRUSTED_FROM)
 
     def pmic(self, bit: int) -> bool:
         """Whether the Pi 5's PMIC has `bit` set now and had not at the start before."""
