@@ -213,7 +213,7 @@ class TextFormat(LineFormat):
         return framing_of(options)
 
     def read(self, frame: bytes) -> Fields | FaultKind:
-        data = self._checked.text(frame.removesuffix(self._end).rstrip(b"\r\n"))
+        data = self._checked.text(frame.removesuffix(self._end).strip(b"\r\n"))
         if data is None:
             return FaultKind.CHECKSUM
         text = printable(data)

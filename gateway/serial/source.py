@@ -186,14 +186,16 @@ class Source:
         for group, specs in self._groups.items():
             if not any(spec.field in fields for spec in specs):
                 continue
-            if self._asking is not None:
-                if group not in self._unanswered:
-                    self.counters.unasked += 1
-                    continue
-                self._unanswered.discard(group)
+            if self._asking is not None and group not in self._unanswered:
+                self.counters.unasked += 1
+                continue
             pairs = [_reading(spec, fields) for spec in specs]
             values = tuple(value for value, _ in pairs)
             causes = tuple(cause for _, cause in pairs)
+            if self._asking is not None and set(causes) == {Cause.FORMAT}:
+                self._note(Fault(FaultKind.FORMAT, line.began))  # the question's echo, say
+                continue
+            self._unanswered.discard(group)
             self._rows.append(
                 Row(self._index[group], at_ns, values, causes if any(causes) else None)
             )
