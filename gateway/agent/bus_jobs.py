@@ -196,6 +196,7 @@ def _point(
         value,
         cause.quality.name.lower(),
         "" if cause is Cause.NONE else cause.name.lower(),
+        decimals=spec.decimals,
     )
 
 

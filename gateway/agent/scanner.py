@@ -29,6 +29,8 @@ from gateway.modbus.search import Settings, question_s
 from gateway.process.clock import Clock
 
 IDENTIFY_TIMEOUT_S = 0.2
+USUAL_BAUD = 9600
+"""What devices ship with, at least: once one was found, nobody is looked for below it."""
 MAX_OBJECT_ROUNDS = 4
 """Requests for one device's identification: basic objects fit two frames."""
 
@@ -105,6 +107,9 @@ class Scanner:
         anybody = False
         self._plan(wanted.settings, len(wanted.quick))
         for settings in wanted.settings:
+            if anybody and settings.baud < USUAL_BAUD:
+                self._left_s -= self._cost(settings) * len(wanted.quick)
+                continue  # slow to ask, and hardly ever beside a faster one
             sweep = _Sweep(settings, wanted.quick, Table.INPUT)
             yield from self._sweep(sweep)
             if sweep.found and wanted.rest:

@@ -64,7 +64,7 @@ def _row(point: PointRead) -> tuple[str, str, str, str, str, str, str]:
     quality = point.quality if not point.cause else f"{point.quality}: {point.cause}"
     return (
         point.name,
-        value_text(point.value),
+        value_text(point.value, "" if point.decimals is None else f"d{point.decimals}"),
         point.unit,
         quality,
         point.table,

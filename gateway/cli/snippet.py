@@ -43,11 +43,11 @@ def bus_name(port: str) -> str:
     return f"rs485-{word}"[:32]
 
 
-def device_name(bus: str, found: Found) -> str:
+def device_name(bus: str, found: Found, profiles: Mapping[str, Profile | None]) -> str:
     """Return a name for a device: its profile's model (else `device`), its bus, its unit id."""
-    profile = found.identity.profile
-    model = profile.partition("-")[2] if profile else "device"
-    return f"{model}-{bus.removeprefix('rs485-')}-{found.unit_id}"
+    profile = profiles.get(found.identity.profile or "")
+    model = "device" if profile is None else _WORD.sub("-", profile.model.lower()).strip("-")
+    return f"{model[:24]}-{bus.removeprefix('rs485-')}-{found.unit_id}"
 
 
 def snippet(
@@ -90,16 +90,16 @@ def _bus(
         "",
     ]
     for one in members:
-        lines += [*_device(bus, one, interval_s), ""]
+        lines += [*_device(device_name(bus, one, profiles), one, interval_s), ""]
     return "\n".join(lines)
 
 
-def _device(bus: str, one: Found, interval_s: float) -> list[str]:
+def _device(name: str, one: Found, interval_s: float) -> list[str]:
     identity = one.identity
     said = [f"# says of itself: {', '.join(identity.said)}"] if identity.said else []
     table = [
         "[[bus.device]]",
-        f'name = "{device_name(bus, one)}"',
+        f'name = "{name}"',
         f"unit_id = {one.unit_id}",
     ]
     if identity.profile is None:
@@ -141,7 +141,7 @@ def _interval(
             points = tuple(PointSettings(spec, INTERVALS_S[0]) for spec in profile.points)
             devices.append(
                 DeviceSettings(
-                    device_name(bus, one),
+                    device_name(bus, one, profiles),
                     one.unit_id,
                     points,
                     max_registers=profile.max_registers,

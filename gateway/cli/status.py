@@ -8,11 +8,13 @@ import argparse
 import dataclasses
 import json
 import sys
+from pathlib import Path
 
+from gateway.cli.history import history, trace
 from gateway.cli.paint import BOLD, GREEN, RED, YELLOW, columns, paint, size, span
 from gateway.cli.site import add_site_arguments, site
 from gateway.errors import RemoteProtocolError
-from gateway.process.control_client import NoAgentError
+from gateway.process.control_client import STATE_DIRECTORY, NoAgentError
 from gateway.process.control_messages import BusState, Request, Status
 
 EXIT_OK, EXIT_TROUBLE, EXIT_NO_AGENT = 0, 1, 3
@@ -22,13 +24,24 @@ HIGH_LOAD = 0.8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take the form of the answer."""
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
+    parser.add_argument(
+        "--history", action="store_true", help="the last 32 boots, why each, and traces of trouble"
+    )
+    parser.add_argument("--trace", metavar="NAME", help="one trace of the history in full")
     add_site_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the state; status 1 when something is in trouble, 3 without an agent."""
+    where = site(args)
+    if args.history or args.trace:
+        settings = where.settings
+        directory = Path(STATE_DIRECTORY if settings is None else settings.state_directory)
+        shown = history(directory) if args.trace is None else trace(directory, args.trace)
+        print("\n".join(shown))
+        return EXIT_OK
     try:
-        with site(args).client() as client:
+        with where.client() as client:
             status = client.ask(Request("status")).status
     except NoAgentError as error:
         print(f"gateway status: {error}", file=sys.stderr)

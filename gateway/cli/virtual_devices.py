@@ -231,6 +231,30 @@ def xymd02(name: str, unit_id: int) -> VirtualDevice:
     return VirtualDevice(name, "xy-md02", unit_id, 2.0, 0.010, "input", ((1, 2),), quantities, load)
 
 
+def em340(name: str, unit_id: int) -> VirtualDevice:
+    """Carlo Gavazzi EM340: three phases, input registers, signed, 32-bit values low word first."""
+    quantities = [
+        Quantity(0x0028, "s32", lambda load: sum(load.power), 10, True),
+        Quantity(0x0031, "s16", lambda load: load.power_factor, 1000),
+        Quantity(0x0033, "s16", lambda load: load.frequency, 10),
+        Quantity(0x0034, "s32", lambda load: load.energy_kwh, 10, True),
+        Quantity(0x004E, "s32", lambda load: 0.0, 10, True),
+    ]
+    for i in range(3):
+        quantities += [
+            Quantity(2 * i, "s32", _of(_voltage, i), 10, True),
+            Quantity(0x000C + 2 * i, "s32", _of(Load.current, i), 1000, True),
+            Quantity(0x0012 + 2 * i, "s32", _of(_power, i), 10, True),
+            Quantity(0x002E + i, "s16", lambda load: load.power_factor, 1000),
+            Quantity(0x0040 + 2 * i, "s32", lambda load: load.energy_kwh / 3, 10, True),
+        ]
+    load = Load(1450.0, 5.2, 4410.9)
+    areas = ((0x0000, 0x0053),)
+    return VirtualDevice(
+        name, "carlo-gavazzi-em340", unit_id, 1.0, 0.010, "input", areas, tuple(quantities), load
+    )
+
+
 def abb_b23(name: str, unit_id: int) -> VirtualDevice:
     """ABB B23: three phases, holding registers, big-endian integers."""
     quantities = [
@@ -271,6 +295,7 @@ MODELS: dict[str, Callable[[str, int], VirtualDevice]] = {
     "sdm120": sdm120,
     "pzem016": pzem016,
     "xymd02": xymd02,
+    "em340": em340,
     "abb-b23": abb_b23,
 }
 """What `python -m gateway.cli.virtual_bus --device` can put on a bus."""

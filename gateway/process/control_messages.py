@@ -150,6 +150,7 @@ class PointRead:
     quality: str = "bad"
     cause: str = ""
     text: str = ""
+    decimals: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
