@@ -144,7 +144,7 @@ class Agent:
                 jobs.append(group.create_task(serving, name="agent.control"))
             self._event(EventKind.AGENT_STARTED, version=__version__, revision=settings.revision)
             self._applied()
-            self._fleet.start(settings.buses)
+            self._fleet.start(settings.units)
             self._start_uplink(group)
             # What start-up left behind is not looked at again by the collector.
             gc.collect()
@@ -274,7 +274,7 @@ class Agent:
                 self._state("metrics", str(error))
         if changes.log_level:
             log.set_up(settings.log_level)
-        by_name = {bus.name: bus for bus in settings.buses}
+        by_name = {one.name: one for one in settings.units}
         again = [by_name[name] for name in (*changes.changed, *changes.added)]
         if again or changes.removed:
             await self._fleet.change([*changes.changed, *changes.removed], again)

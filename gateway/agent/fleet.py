@@ -16,7 +16,9 @@ from gateway.agent.bus_thread import BusThread
 from gateway.agent.metrics import Metrics, Sample
 from gateway.agent.poller import Poller
 from gateway.agent.recorder import Recorder
+from gateway.agent.serial_reader import SerialReader
 from gateway.config.agent import BusSettings
+from gateway.config.serial import SerialSettings
 from gateway.event import Event, EventKind
 from gateway.process.clock import Clock
 from gateway.reading import Row, Schema, SchemaBlock
@@ -41,16 +43,29 @@ class Unit:
     offset: int = 0
 
 
+@dataclass(slots=True, eq=False)
+class SerialUnit:
+    """One serial source: its reader is poller and thread in one."""
+
+    settings: SerialSettings
+    poller: SerialReader
+    thread: SerialReader
+    offset: int = 0
+
+
+Settings = BusSettings | SerialSettings
+
+
 class Fleet:
-    """All buses. `start` and `change` take the buses wanted; the rest is kept."""
+    """All buses and serial sources. `start` and `change` take those wanted; the rest is kept."""
 
     def __init__(self, recorder: Recorder, metrics: Metrics, clock: Clock) -> None:
         self._recorder = recorder
         self._metrics = metrics
         self._clock = clock
-        self._units: dict[str, Unit] = {}
+        self._units: dict[str, Unit | SerialUnit] = {}
 
-    def start(self, buses: Iterable[BusSettings]) -> None:
+    def start(self, buses: Iterable[Settings]) -> None:
         """Start these buses beside those that run; the schema is made anew."""
         fresh = [self._make(settings) for settings in buses]
         for unit in fresh:
@@ -59,7 +74,7 @@ class Fleet:
         for unit in fresh:
             unit.thread.start()
 
-    async def change(self, stop: Sequence[str], start: Sequence[BusSettings]) -> None:
+    async def change(self, stop: Sequence[str], start: Sequence[Settings]) -> None:
         """Stop the buses named, then start others; the rest never notices."""
         await self._stop([self._units[name] for name in stop if name in self._units])
         self.start(start)
@@ -78,7 +93,7 @@ class Fleet:
 
     def units(self) -> tuple[Unit, ...]:
         """Return every bus that runs now."""
-        return tuple(self._units.values())
+        return tuple(unit for unit in self._units.values() if isinstance(unit, Unit))
 
     def samples(self) -> Iterable[Sample]:
         """Return the buses' counters for a scrape (called in the listener's thread)."""
@@ -87,20 +102,25 @@ class Fleet:
 
     # -- one bus -------------------------------------------------------------------------------
 
-    def _make(self, settings: BusSettings) -> Unit:
+    def _make(self, settings: Settings) -> Unit | SerialUnit:
         loop = asyncio.get_running_loop()
-        unit: Unit
+        unit: Unit | SerialUnit
 
-        def hand_over(call: Callable[[Unit], None]) -> None:
+        def hand_over(call: Callable[[Unit | SerialUnit], None]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the agent has left
                 loop.call_soon_threadsafe(call, unit)
 
-        poller = Poller(
-            settings,
-            self._clock,
-            lambda _, rows: hand_over(lambda unit: self._rows(unit, rows)),
-            lambda event: hand_over(lambda _: self._recorder.event(event)),
-        )
+        def on_rows(_: str, rows: list[Row]) -> None:
+            hand_over(lambda unit: self._rows(unit, rows))
+
+        def on_event(event: Event) -> None:
+            hand_over(lambda _: self._recorder.event(event))
+
+        if isinstance(settings, SerialSettings):
+            reader = SerialReader(settings, self._clock, on_rows, on_event)
+            unit = SerialUnit(settings, reader, reader)
+            return unit
+        poller = Poller(settings, self._clock, on_rows, on_event)
         bus = Bus(settings, self._clock)
         unit = Unit(settings, poller, bus, BusThread(bus, poller))
         return unit
@@ -113,14 +133,14 @@ class Fleet:
             blocks.extend(unit.poller.schema_blocks)
         self._recorder.use_schema(Schema(tuple(blocks)))
 
-    def _rows(self, unit: Unit, rows: Sequence[Row]) -> None:
+    def _rows(self, unit: Unit | SerialUnit, rows: Sequence[Row]) -> None:
         if self._units.get(unit.settings.name) is not unit:
             return  # a thread that would not stop in time: its blocks are not in the schema
         if unit.offset:
             rows = [replace(row, block=row.block + unit.offset) for row in rows]
         self._recorder.rows(rows)
 
-    def _restart(self, unit: Unit) -> None:
+    def _restart(self, unit: Unit | SerialUnit) -> None:
         name = unit.settings.name
         error = unit.thread.ended.exception()
         logger.error("bus thread ended by itself, restarting bus=%s", name, exc_info=error)
@@ -135,7 +155,7 @@ class Fleet:
         )
         self.start([unit.settings])
 
-    async def _stop(self, units: Sequence[Unit]) -> None:
+    async def _stop(self, units: Sequence[Unit | SerialUnit]) -> None:
         if not units:
             return
         for unit in units:

@@ -14,6 +14,8 @@ from gateway.config.bus import BusSettings, DeviceSettings, PointSettings, parse
 from gateway.config.document import Document, Section, SectionMaker
 from gateway.config.problems import Parsed, Problems, shown
 from gateway.config.profile import Profile
+from gateway.config.serial import Formats, SerialSettings, parse_serials
+from gateway.serial.builtin import BUILT_IN
 
 __all__ = [
     "AgentSettings",
@@ -83,6 +85,7 @@ class AgentSettings:
     uplink: UplinkSettings
     spool: SpoolSettings = SpoolSettings()
     buses: tuple[BusSettings, ...] = ()
+    serials: tuple[SerialSettings, ...] = ()
     metrics: MetricsSettings = MetricsSettings()
     labels: tuple[tuple[str, str], ...] = ()
     log_level: str = "info"
@@ -90,21 +93,29 @@ class AgentSettings:
     state_directory: str = field(default="/var/lib/gateway")
     control: str | None = None
 
+    @property
+    def units(self) -> tuple[BusSettings | SerialSettings, ...]:
+        """Return everything that has a port and a thread of its own."""
+        return (*self.buses, *self.serials)
+
 
 def parse(
     text: str,
     name: str,
     profiles: Mapping[str, Profile | None],
     make: SectionMaker | None = None,
+    formats: Formats = BUILT_IN,
 ) -> Parsed[AgentSettings]:
     """Read the agent's file. `name` is what messages call it; a profile that is ``None`` is there
-    but has problems of its own; `make` makes the sections."""
+    but has problems of its own; `make` makes the sections; `formats` are those of serial
+    sources."""
     problems = Problems()
     root = Document.read(text, name, problems, make)
     if problems.problems:
         return problems.parsed(AgentSettings("", UplinkSettings("")))
     gateway = root.section("gateway", required=True)
     plain = AgentSettings("", UplinkSettings(""))
+    buses = parse_buses(root, profiles)
     settings = AgentSettings(
         gateway_id=gateway.text(
             "id",
@@ -128,13 +139,14 @@ def parse(
         ),
         uplink=_uplink(root.section("uplink", required=True), root.has_table("uplink")),
         spool=_spool(root.section("spool")),
-        buses=parse_buses(root, profiles),
+        buses=buses,
+        serials=parse_serials(root, formats, buses),
         metrics=_metrics(root.section("metrics")),
         revision=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12],
     )
     gateway.close()
     root.close()
-    if "bus" not in root:
+    if "bus" not in root and "serial" not in root:
         root.warning("", "there is no [[bus]]", "nothing is read until one is added")
     return problems.parsed(settings)
 

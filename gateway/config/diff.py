@@ -11,7 +11,8 @@ from gateway.config.agent import AgentSettings
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What differs. Buses go by name: `removed` stop, `added` start, `changed` do both.
+    """What differs. Buses and serial sources go by name: `removed` stop, `added` start, `changed`
+    do both.
 
     `spool` and `identity` (gateway id, state directory, control socket) need a restart of the
     daemon: a spool is opened once in its life.
@@ -49,8 +50,8 @@ class Changes:
 
 def diff(old: AgentSettings, new: AgentSettings) -> Changes:
     """Compare the running settings with new ones. The order of buses does not matter."""
-    before = {bus.name: bus for bus in old.buses}
-    after = {bus.name: bus for bus in new.buses}
+    before = {one.name: one for one in old.units}
+    after = {one.name: one for one in new.units}
     return Changes(
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),

@@ -17,6 +17,7 @@ from gateway.config.document import Document, F, N, S, Section
 from gateway.config.positions import Path
 from gateway.config.profile import Profile, parse_profile
 from gateway.modbus.point import DataType, PointSpec, Table
+from gateway.serial.builtin import BUILT_IN
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -215,8 +216,10 @@ def agent_schema(profiles: Collection[str]) -> Json:
         return agent.parse(text, "schema", known, make=make)
 
     device = '[[bus]]\n[[bus.device]]\nprofile = "p"\n[[bus.device.point]]\n'
-    texts = ("", device + 'name = "p"\n', device + 'type = "str"\n')
+    serial = tuple(f'[[serial]]\nformat = "{name}"\n[serial.options]\n' for name in BUILT_IN)
+    texts = ("", device + 'name = "p"\n', device + 'type = "str"\n', *serial)
     shape = listened(parser, texts)
+    _open_options(shape.table("serial"))
     _offer(shape, ("bus", "device", "profile"), profiles)
     return _document(shape, "An agent's file (gateway.toml)")
 
@@ -252,6 +255,25 @@ def _offer(shape: Shape, path: Sequence[str], words: Collection[str]) -> None:
     shape.keys[path[-1]] = {
         "anyOf": [{"enum": sorted(words)}, {"type": "string", "minLength": 1}],
         "description": "a shipped profile, or one of the site's own",
+    }
+
+
+def _open_options(serial: Shape) -> None:
+    """Offer the built-in formats' options together; a plug-in's cannot be known here."""
+    options = serial.table("options").schema()
+    properties = options.pop("properties")
+    assert isinstance(properties, dict)
+    for asked in properties.values():
+        asked.pop("default", None)  # differs from format to format
+    serial.keys["options"] = {
+        **options,
+        "properties": properties,
+        "required": [],
+        "additionalProperties": True,
+    }
+    serial.keys["format"] = {
+        "anyOf": [{"enum": sorted(BUILT_IN)}, {"type": "string", "minLength": 1}],
+        "description": "a built-in format, or one that a package adds",
     }
 
 

@@ -17,6 +17,7 @@ from gateway.config.document import MAX_BYTES
 from gateway.config.problems import Parsed, Problem
 from gateway.config.profile import Profile, parse_profile
 from gateway.errors import ConfigError
+from gateway.process.formats import InstalledFormats
 
 LOCAL_PROFILES = Path("/etc/gateway/profiles")
 TOKEN_BESIDE_CONFIG = "token"
@@ -107,7 +108,7 @@ def read_agent(path: Path, profiles: Profiles | None = None) -> Parsed[AgentSett
     Raises: ConfigError if the file itself cannot be read.
     """
     profiles = Profiles(profile_directories()) if profiles is None else profiles
-    parsed = parse(read_text(path), str(path), profiles)
+    parsed = parse(read_text(path), str(path), profiles, formats=InstalledFormats())
     if profiles.problems:
         problems = (*parsed.problems, *profiles.problems)
         return Parsed(None, problems, parsed.warnings)

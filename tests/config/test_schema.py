@@ -40,6 +40,9 @@ GOOD = {
     "profile": sorted((ROOT / "config/profiles").glob("*.toml")),
 }
 
+OPEN = {("serial", "[]", "options")}
+"""Tables whose keys are a serial format's: a plug-in's cannot be known."""
+
 
 def problems(kind: str, text: str) -> tuple[Problem, ...]:
     if kind == "agent":
@@ -91,6 +94,8 @@ def test_a_key_that_nobody_knows_is_refused_by_both(kind: str) -> None:
     """In every table, both the parser and the schema refuse a misspelt key, and name it."""
     validator = Draft202012Validator(SCHEMAS[kind])
     for path in tables(SCHEMAS[kind]):
+        if path in OPEN:
+            continue
         values: dict[str, Any] = {}
         put(values, path, "qqqq", 1)
         assert any(one.found == "unknown key" for one in problems(kind, toml(values))), path
