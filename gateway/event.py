@@ -19,6 +19,7 @@ class EventKind(StrEnum):
 
     AGENT_STARTED = "agent_started"
     AGENT_STOPPING = "agent_stopping"
+    CONFIG_CHANGED = "config_changed"
     CONFIG_APPLIED = "config_applied"
     CONFIG_REJECTED = "config_rejected"
     PORT_LOST = "port_lost"

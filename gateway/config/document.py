@@ -15,11 +15,14 @@ from typing import TypeVar
 from gateway.config.positions import Path, key_positions
 from gateway.config.problems import Problem, Problems, did_you_mean, shown
 from gateway.config.repair import AT, quote_bare_words
+from gateway.config.slips import explain
 
 S = TypeVar("S", str, str | None)
 N = TypeVar("N", int, int | None)
 F = TypeVar("F", float, float | None)
 
+MAX_DIGITS = 4300
+"""Digits of the longest number Python reads (sys.int_info)."""
 MAX_BYTES = 1024 * 1024
 """Largest file read; a hundred devices take 20 kB."""
 
@@ -46,7 +49,7 @@ class Document:
         values: dict[str, object] = {}
         if len(text) > MAX_BYTES:
             document.note(
-                (0, 0), "", f"{len(text)} characters", f"a file of at most {MAX_BYTES} characters"
+                (1, 1), "", f"{len(text)} characters", f"a file of at most {MAX_BYTES} characters"
             )
             return document.make(document, values, (), "")
         try:
@@ -56,7 +59,7 @@ class Document:
         except ValueError as error:
             document._not_toml(str(error), text)
         except RecursionError:
-            document.note((0, 0), "", "lists or tables nested too deep", "nest at most 20 deep")
+            document.note((1, 1), "", "lists or tables nested too deep", "nest at most 20 deep")
             values = {}
         return document.make(document, values, (), "")
 
@@ -72,15 +75,16 @@ class Document:
 
     def _not_toml(self, message: str, text: str) -> None:
         match = AT.search(message)
-        what = AT.sub("", message)[:200]
-        if match is None:
-            place = (0, 0)
+        lines = text.replace("\r\n", "\n").split("\n")
+        if match is None:  # a number with more digits than Python reads has no place
+            line = next((i for i, one in enumerate(lines, 1) if len(one) > MAX_DIGITS), 1)
+            place = (line, 1)
         elif match.group(1):
             place = (int(match.group(1)), int(match.group(2)))
         else:
-            lines = text.replace("\r\n", "\n").split("\n")
             place = (len(lines), len(lines[-1]) + 1)
-        self.note(place, "", f"not valid TOML: {what}", "correct the spelling at this place")
+        at = lines[place[0] - 1] if place[0] <= len(lines) else ""
+        self.note(place, "", *explain(AT.sub("", message), at, place[1]))
 
     def note(self, place: tuple[int, int], key: str, found: str, cure: str) -> None:
         """Note a problem at a place of this document."""

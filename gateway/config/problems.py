@@ -82,8 +82,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word most like `word`, or ``None`` if none is like it."""
     choices = sorted(set(known))
     lowered = {choice.lower(): choice for choice in reversed(choices)}
-    found = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
-    return lowered[found[0]] if found else None
+    plain = word.lower()
+    found = get_close_matches(plain, lowered, n=1, cutoff=0.6)
+    if not found and plain:  # "E" for even, "holding_registers" for holding
+        found = [one for one in lowered if one.startswith(plain) or plain.startswith(one)]
+    return lowered[found[0]] if len(found) == 1 else None
 
 
 def did_you_mean(word: str, known: Iterable[str], what: str) -> str:

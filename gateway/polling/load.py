@@ -8,20 +8,40 @@ from dataclasses import dataclass
 
 from gateway.config.agent import BusSettings
 from gateway.modbus.rtu import timing
-from gateway.polling.blocks import Timing, items_of, plan, plan_cost
+from gateway.polling.blocks import Block, Timing, items_of, plan, plan_cost
 from gateway.polling.device import groups_of, limits_of
 
 USUAL_TURNAROUND_S = 0.010
 
 
 @dataclass(frozen=True, slots=True)
+class GroupLoad:
+    """The points of a device that share an interval: their read blocks, and how many they are.
+
+    `share`: of the bus's time, 1.0 is all of it.
+    """
+
+    device: str
+    interval_s: float
+    blocks: tuple[Block, ...]
+    points: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class BusLoad:
-    """`share`: of the bus's time, 1.0 is all of it. Requests and readings are per second."""
+    """`share`: of the bus's time, 1.0 is all of it. Requests and readings are per second.
+
+    `wire`: the part of `share` that is characters and the silence after them: what the baud rate
+    alone takes, however quickly devices answer.
+    """
 
     blocks: int
     requests: float
     readings: float
     share: float
+    wire: float
+    groups: tuple[GroupLoad, ...] = ()
 
 
 def bus_load(settings: BusSettings) -> BusLoad:
@@ -31,14 +51,21 @@ def bus_load(settings: BusSettings) -> BusLoad:
     """
     wire = timing(settings.baud, settings.character_s)
     usual = Timing(wire.character_s, wire.silence_s, USUAL_TURNAROUND_S)
-    blocks, requests, readings, share = 0, 0.0, 0.0, 0.0
+    groups = []
     for device in settings.devices:
         specs = [point.spec for point in device.points]
         limits = limits_of(device)
         for interval_s, members in groups_of(device):
-            planned = plan(items_of(specs, limits, members), usual, limits)
-            blocks += len(planned.blocks)
-            requests += len(planned.blocks) / interval_s
-            readings += len(members) / interval_s
-            share += plan_cost(planned.blocks, usual) / interval_s
-    return BusLoad(blocks, requests, readings, share)
+            blocks = plan(items_of(specs, limits, members), usual, limits).blocks
+            share = plan_cost(blocks, usual) / interval_s
+            groups.append(GroupLoad(device.name, interval_s, tuple(blocks), len(members), share))
+    requests = sum(len(group.blocks) / group.interval_s for group in groups)
+    share = sum(group.share for group in groups)
+    return BusLoad(
+        blocks=sum(len(group.blocks) for group in groups),
+        requests=requests,
+        readings=sum(group.points / group.interval_s for group in groups),
+        share=share,
+        wire=share - requests * USUAL_TURNAROUND_S,
+        groups=tuple(groups),
+    )

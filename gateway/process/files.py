@@ -5,7 +5,9 @@ cannot be read into a problem with a cure. What a file *means* is `gateway.confi
 logs, and never puts a secret into a message.
 """
 
+import contextlib
 import os
+import pwd
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,12 +19,15 @@ from gateway.config.document import MAX_BYTES
 from gateway.config.problems import Parsed, Problem
 from gateway.config.profile import Profile, parse_profile
 from gateway.errors import ConfigError
+from gateway.process.fit import too_much
 from gateway.process.formats import InstalledFormats
 
 LOCAL_PROFILES = Path("/etc/gateway/profiles")
 TOKEN_BESIDE_CONFIG = "token"
 """Read when the config names neither a token nor a client certificate and this file is there."""
 MAX_SECRET = 64 * 1024
+DAEMON_USER = "gateway"
+"""The user of the packaged unit (`systemd/gateway.sysusers.conf`)."""
 
 
 def read_text(path: Path) -> str:
@@ -101,14 +106,22 @@ class SecretFile:
     fault: str | None = None
 
 
-def read_agent(path: Path, profiles: Profiles | None = None) -> Parsed[AgentSettings]:
+def read_agent(
+    path: Path, profiles: Profiles | None = None, name: str | None = None
+) -> Parsed[AgentSettings]:
     """Read an agent's file with the profiles it names; problems of those profiles come with it.
 
+    `name` is what messages call the file.
     Paths in ``[uplink]`` come out absolute (relative ones start at the file's directory).
     Raises: ConfigError if the file itself cannot be read.
     """
     profiles = Profiles(profile_directories()) if profiles is None else profiles
-    parsed = parse(read_text(path), str(path), profiles, formats=InstalledFormats())
+    parsed = parse(
+        read_text(path),
+        str(path) if name is None else name,
+        profiles,
+        formats=InstalledFormats(),
+    )
     if profiles.problems:
         problems = (*parsed.problems, *profiles.problems)
         return Parsed(None, problems, parsed.warnings)
@@ -123,6 +136,9 @@ def load_agent(path: Path) -> AgentSettings:
     parsed = read_agent(path)
     if parsed.settings is None:
         raise ConfigError("\n".join(str(problem) for problem in parsed.problems))
+    excess = too_much(parsed.settings)
+    if excess is not None:
+        raise ConfigError(f"{path}: {excess[0]}; {excess[1]}")
     return parsed.settings
 
 
@@ -165,7 +181,7 @@ def read_secret(path: Path) -> str:
             data = file.read(MAX_SECRET + 1) if fault is None else b""
     except OSError as error:
         raise ConfigError(
-            f"{path}: the secret cannot be read ({error.strerror}); put it there, mode 0600"
+            f"{path}: the secret cannot be read ({error.strerror}); put it there, chmod 600"
         ) from None
     if fault is not None:
         raise ConfigError(f"{path}: {fault}")
@@ -181,9 +197,17 @@ def read_secret(path: Path) -> str:
 def _secret_fault(status: os.stat_result) -> str | None:
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file; write the secret into a plain file"
-    if status.st_uid not in (0, os.geteuid()):
-        return f"belongs to user {status.st_uid}; chown it to root or to the daemon's user"
+    if status.st_uid not in _owners():
+        return f"belongs to user {status.st_uid}; chown it to root or to {DAEMON_USER}"
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o027:
-        return f"mode {mode:04o} lets others in; chmod 0600 (or 0640 with the daemon's group)"
+        return f"mode {mode:04o} lets others in; chmod 600 (or 640 with the daemon's group)"
     return None
+
+
+def _owners() -> frozenset[int]:
+    """Return whose file a secret may be: root's, ours, the daemon's (a technician checks too)."""
+    owners = {0, os.geteuid()}
+    with contextlib.suppress(KeyError):
+        owners.add(pwd.getpwnam(DAEMON_USER).pw_uid)
+    return frozenset(owners)

@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 
 from gateway.errors import ConfigError
+from gateway.process.files import check_secret
 
 
 def client_context(
@@ -27,6 +28,9 @@ def client_context(
         raise ConfigError(_trouble("uplink.ca_file", ca_file, error)) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificate_file is not None:
+        secret = check_secret(key_file or certificate_file)
+        if secret.fault is not None and not secret.missing:
+            raise ConfigError(f"uplink.key_file = {str(secret.path)!r}: {secret.fault}")
         _load_chain(context, "uplink.certificate_file", certificate_file, key_file)
     return context
 

@@ -62,12 +62,12 @@ def test_every_problem_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a = 1\nb = = 2\n", "f.toml:2:5: not valid TOML: Invalid value"),
-        ("a = 1\na = 2\n", "f.toml:2:6: not valid TOML: Cannot overwrite a value"),
-        ('a = "x', "f.toml:1:7: not valid TOML: "),
-        ("a = " + "9" * 5000, "f.toml: not valid TOML: Exceeds the limit"),
-        ("a = " + "[" * 50_000, "f.toml: lists or tables nested too deep"),
-        ("#" * (MAX_BYTES + 1), f"f.toml: {MAX_BYTES + 1} characters; a file of at most"),
+        ("a = 1\nb = = 2\n", "f.toml:2:5: no value that TOML knows; give"),
+        ("a = 1\na = 2\n", "f.toml:2:6: the key is given twice; keep one"),
+        ('a = "x', "f.toml:1:7: the text has no end"),
+        ("a = " + "9" * 5000, "f.toml:1:1: a number with thousands of digits"),
+        ("a = " + "[" * 50_000, "f.toml:1:1: lists or tables nested too deep"),
+        ("#" * (MAX_BYTES + 1), f"f.toml:1:1: {MAX_BYTES + 1} characters; a file of at most"),
     ],
 )
 def test_not_toml(text: str, expected: str) -> None:

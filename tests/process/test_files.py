@@ -152,7 +152,7 @@ def test_secret_that_others_can_get_at(tmp_path: Path, mode: int) -> None:
     path.chmod(mode)
     with pytest.raises(ConfigError) as failure:
         read_secret(path)
-    assert "chmod 0600" in str(failure.value) and "very-secret" not in str(failure.value)
+    assert "chmod 600" in str(failure.value) and "very-secret" not in str(failure.value)
     assert check_secret(path).fault in str(failure.value)
 
 
