@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from pymodbus.constants import DeviceInformation
-from pymodbus.exceptions import ModbusException
 from pymodbus.framer import FramerRTU
 from pymodbus.pdu import DecodePDU
 from pymodbus.pdu.mei_message import ReadDeviceInformationRequest, ReadDeviceInformationResponse
@@ -152,10 +151,7 @@ def identification(data: bytes, request: bytes) -> tuple[dict[int, str], int | N
     for frame in frames_in(data, request):
         if frame[0] != request[0] or frame[1] != READ_DEVICE_IDENTIFICATION:
             continue
-        try:
-            pdu = _REPLIES.decode(frame[1:-2])
-        except (ModbusException, ValueError, IndexError, LookupError):
-            continue
+        pdu = _REPLIES.decode(frame[1:-2])  # None for what it cannot read
         if not isinstance(pdu, ReadDeviceInformationResponse):
             continue
         objects: dict[int, str] = {}

@@ -155,8 +155,9 @@ def test_identification_that_does_not_fit_goes_on() -> None:
         seal(bytes((8, 43, 14, 1, 0x83, 0, 0, 0))),
         seal(bytes((7, 43, 13, 1, 0x83, 0, 0, 0))),
         seal(bytes((7, 43))),
+        seal(bytes((7, 43, 14, 1))),
     ],
-    ids=["silence", "exception", "another unit", "another MEI", "too short"],
+    ids=["silence", "exception", "another unit", "another MEI", "too short", "headless"],
 )
 def test_anything_else_identifies_nothing(data: bytes) -> None:
     """A device without the function, or with a broken one, is simply not identified by it."""
@@ -242,6 +243,37 @@ def test_implausible_values_name_nothing() -> None:
 
     assert named((ROOM, ONE_PHASE), answer)[0] == Identity()
     assert named((ONE_PHASE,), floats(r0=230.0, r70=3.0))[0].profile is None
+
+
+@pytest.mark.parametrize("value", [1e-30, float("nan"), -230.0, 1e9])
+def test_floats_that_are_none_name_nothing(value: float) -> None:
+    """Integers read as a float are tiny, broken or absurd: another profile's registers."""
+    assert named((ONE_PHASE,), floats(r0=value, r70=50.0))[0].profile is None
+
+
+def test_a_null_pattern_is_neither_for_nor_against() -> None:
+    """A phase that the device says it has not got does not exclude its profile."""
+    lamp = Candidate(
+        "acme-lamp",
+        "Acme",
+        "LAMP",
+        (),
+        (
+            PointSpec("v2", Table.INPUT, 4, DataType.U16, unit="V", null_patterns=(0xFFFF,)),
+            spec("frequency", 70, "Hz"),
+        ),
+    )
+
+    def answer(request: Request) -> Answer:
+        return floats(r70=50.0)(request) if request.address == 70 else (0xFFFF,)
+
+    assert named((lamp,), answer)[0].profile == "acme-lamp"
+
+
+def test_values_that_are_only_possible_name_nothing() -> None:
+    """Currents and temperatures alone could be anything."""
+    loose = Candidate("acme-loose", "Acme", "LOOSE", (), (spec("current", 0, "A"),))
+    assert named((loose,), floats(r0=3.0))[0].profile is None
 
 
 def test_nothing_known_asks_nothing() -> None:
