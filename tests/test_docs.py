@@ -20,6 +20,7 @@ from gateway.config.document import Section
 from gateway.config.profile import Profile, parse_profile
 from gateway.event import EventKind
 from gateway.reading import Cause, Quality
+from gateway.serial.builtin import BUILT_IN
 from gateway.wire.message import ByeCode, ClockSource, Encoding, Lane, MessageType, NackCode
 from gateway.wire.record import RecordKind
 
@@ -217,6 +218,15 @@ table = "input"
 address = 0
 type = "u16"
 """
+SERIAL_FILE = """
+[[serial]]
+name = "s"
+port = "/dev/ttyS1"
+format = "{name}"
+[serial.options]
+[[serial.point]]
+name = "p"
+"""
 CENTRE_FILE = """
 [centre]
 [tls]
@@ -246,6 +256,9 @@ def test_every_key_of_the_agent_is_described(asked: set[str]) -> None:
     """What the agent's parser asks for stands in config/README.md, in backticks."""
     assert agent.parse(AGENT_FILE, "agent.toml", {}).settings is not None
     assert {"id", "url", "batch_s", "policy", "unit_id", "null_patterns"} <= asked
+    for name in BUILT_IN:
+        agent.parse(AGENT_FILE + SERIAL_FILE.format(name=name), "agent.toml", {})
+    assert {"silent_after_s", "check_mark", "mixed", "decimal_comma"} <= asked
     assert asked - _code_words(_text(ROOT / "config/README.md")) == set()
 
 
