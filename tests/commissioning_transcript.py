@@ -22,9 +22,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.cli.child import Child
 from tests.rig import Daemon
 from tests.site import GATEWAY_ID, Site, wait_for
+from tests.virtual_site import virtual_bus
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/commissioning.md"
 BLOCK = re.compile(
@@ -132,18 +132,11 @@ def play(root: Path) -> Visit:
 @contextlib.contextmanager
 def _virtual(visit: Visit, bus: VirtualBus) -> Iterator[None]:
     """Run a virtual bus; its pty looks like an adapter below /dev/serial/by-id."""
-    command = [sys.executable, "-m", "gateway.cli.virtual_bus", "--baud", str(bus.baud)]
-    for model, unit_id, _ in bus.devices:
-        command += ["--device", f"{model}:{unit_id}"]
-    child = Child(f"bus at {bus.baud}", command, visit.root / f"{bus.baud}.log", pipes=True)
-    try:
-        port = re.search(r'"port": "([^"]+)"', child.line())
-        assert port is not None
+    devices = [f"{model}:{unit_id}" for model, unit_id, _ in bus.devices]
+    with virtual_bus(visit.root, bus.baud, *devices) as port:
         visit.port(bus).parent.mkdir(parents=True, exist_ok=True)
-        visit.port(bus).symlink_to(port.group(1))
+        visit.port(bus).symlink_to(port)
         yield
-    finally:
-        child.process.communicate("", timeout=10)
 
 
 def _gateway(*words: str) -> list[str]:
