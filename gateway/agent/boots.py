@@ -8,6 +8,7 @@ them needs no daemon (`gateway status --history`). The rules are `gateway.host.r
 import logging
 import re
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,6 +101,7 @@ class Boots:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._refused = False
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="agent.state")
         self.before = read_state(directory)
         self.evidence: BootEvidence | None = None
         self.verdict: Verdict | None = None
@@ -260,6 +262,18 @@ class Boots:
         self._keep(lambda: write_json(self._directory / BOOTS, {"format": 1, "boots": boots}))
 
     def _keep(self, write: Callable[[], None]) -> None:
+        """Have it written by the one thread that waits for the disk, in order."""
+        self._writer.submit(self._written, write)
+
+    def flush(self) -> Future[None]:
+        """Return what is done once everything so far is on the disk."""
+        return self._writer.submit(lambda: None)
+
+    def close(self) -> None:
+        """Write what is left, then end the thread."""
+        self._writer.shutdown(wait=True)
+
+    def _written(self, write: Callable[[], None]) -> None:
         try:
             write()
             self._refused = False

@@ -35,6 +35,10 @@ class Past:
     connected: bool = False
     since: float | None = None
     text: str = ""
+    boot: tuple[tuple[str, Scalar], ...] = ()
+    """Why this boot happened, for the facts of `Hello`."""
+    previous: tuple[tuple[str, Scalar], ...] = ()
+    """What the centre last stored of the boot before."""
 
 
 class Chronicle:
@@ -67,6 +71,7 @@ class Chronicle:
     def opened(self, welcome: Welcome, link: Link, failures: int) -> None:
         """Tell that a session began after `failures` in a row."""
         self._past.session = welcome.session
+        self._past.previous = welcome.previous or self._past.previous
         self._reported = None
         self._metrics.sessions.inc()
         self._metrics.connected.set(1)

@@ -18,8 +18,10 @@ from gateway.agent.control import Control
 from gateway.agent.desk import Desk
 from gateway.agent.faults import FaultCause
 from gateway.agent.fleet import Fleet
+from gateway.agent.host import Host
 from gateway.agent.identity import instance
 from gateway.agent.metrics import Metrics
+from gateway.agent.probes import Probes
 from gateway.agent.recorder import Recorder
 from gateway.agent.spool.spool import Spool
 from gateway.agent.spool_metrics import SpoolCollector
@@ -73,6 +75,7 @@ class Agent:
         boot_id: bytes,
         clock: Clock,
         host: HostFiles,
+        probes: Probes | None = None,
     ) -> None:
         self._path = path
         self._settings = settings
@@ -86,6 +89,15 @@ class Agent:
         self._recorder = Recorder(spool, self._metrics, settings.uplink.batch_s)
         self._fleet = Fleet(self._recorder, self._metrics, clock)
         self._past = Past()
+        self._host = Host(
+            settings.host,
+            Path(settings.state_directory),
+            probes or Probes(host),
+            self._recorder,
+            clock,
+            self._sync,
+            lambda: dict(self._past.previous),
+        )
         self._uplink: Uplink | None = None
         self._uplink_task: asyncio.Task[None] | None = None
         self._stop_listening: Callable[[], None] | None = None
@@ -111,6 +123,11 @@ class Agent:
         settings, spool = self._settings, self._spool
         spool.on_event = self._recorder.event
         self._metrics.read_from(self._fleet.samples)
+        self._metrics.read_from(self._host.samples)
+        self._recorder.observer = self._host
+        self._fleet.host_blocks = self._host.blocks
+        self._host.recompose = self._fleet.compose
+        self._host.on_facts = self._know_boot
         self._metrics.registry.register(SpoolCollector(spool))
         self._stop_listening = self._metrics.listen(settings.metrics.listen)
         try:
@@ -145,6 +162,9 @@ class Agent:
             self._event(EventKind.AGENT_STARTED, version=__version__, revision=settings.revision)
             self._applied()
             self._fleet.start(settings.units)
+            await self._host.begin(self._earlier_backlog())
+            self._host.start()
+            jobs.append(group.create_task(self._host.run(), name="agent.host"))
             self._start_uplink(group)
             # What start-up left behind is not looked at again by the collector.
             gc.collect()
@@ -161,6 +181,14 @@ class Agent:
                 job.cancel()
             await asyncio.wait(jobs)
             await self._leave(commits)
+
+    def _know_boot(self) -> None:
+        self._past.boot = self._host.facts()
+
+    def _earlier_backlog(self) -> bool:
+        """Say whether records of an earlier run are still to be sent."""
+        epochs = self._spool.epochs()
+        return any(state.available for state in epochs if state.epoch != self._spool.epoch)
 
     def _restart(self, why: str) -> None:
         """Leave in order with a failure, so that the service manager starts a fresh epoch."""
@@ -274,6 +302,8 @@ class Agent:
                 self._state("metrics", str(error))
         if changes.log_level:
             log.set_up(settings.log_level)
+        if changes.host:
+            await self._host.change(settings.host)
         by_name = {one.name: one for one in settings.units}
         again = [by_name[name] for name in (*changes.changed, *changes.added)]
         if again or changes.removed:
@@ -304,11 +334,13 @@ class Agent:
         await self._fleet.stop()
         self._recorder.flush()
         self._event(EventKind.AGENT_STOPPING, backlog=self._spool.backlog().records)
+        await self._host.leave()
         records = self._recorder.end()
         await self._leave_uplink(FaultCause.STOPPED)
         commits.cancel()
         await asyncio.wait({commits})
         await self._spool.close(clean=True)
+        self._host.close()
         logger.info("agent stopped readings=%d records=%d", self._recorder.readings, records)
 
     # -- clocks and what is told ---------------------------------------------------------------

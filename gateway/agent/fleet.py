@@ -64,13 +64,15 @@ class Fleet:
         self._metrics = metrics
         self._clock = clock
         self._units: dict[str, Unit | SerialUnit] = {}
+        self.host_blocks: Callable[[], tuple[SchemaBlock, ...]] = tuple
+        """The blocks of the host's own rows; they stand first."""
 
     def start(self, buses: Iterable[Settings]) -> None:
         """Start these buses beside those that run; the schema is made anew."""
         fresh = [self._make(settings) for settings in buses]
         for unit in fresh:
             self._units[unit.settings.name] = unit
-        self._compose()
+        self.compose()
         for unit in fresh:
             unit.thread.start()
 
@@ -125,9 +127,9 @@ class Fleet:
         unit = Unit(settings, poller, bus, BusThread(bus, poller))
         return unit
 
-    def _compose(self) -> None:
-        """Lay the blocks of all buses one after the other."""
-        blocks: list[SchemaBlock] = []
+    def compose(self) -> None:
+        """Lay the blocks of the host and of all buses one after the other."""
+        blocks: list[SchemaBlock] = list(self.host_blocks())
         for unit in self._units.values():
             unit.offset = len(blocks)
             blocks.extend(unit.poller.schema_blocks)

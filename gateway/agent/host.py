@@ -18,6 +18,7 @@ from gateway.agent import host_evidence
 from gateway.agent.boot_records import TraceFile, trace_point
 from gateway.agent.boots import Boots, Instant
 from gateway.agent.host_metrics import HostCounters, samples
+from gateway.agent.host_words import choice_fields, line_of, number, places, verdict_fields
 from gateway.agent.metrics import Sample as MetricSample
 from gateway.agent.modem import PERIOD_S as MODEM_PERIOD_S
 from gateway.agent.modem import ModemReader
@@ -36,7 +37,7 @@ from gateway.host.supply import SupplyChoice, SupplyKind
 from gateway.host.trouble import Bucket, Change, Watch
 from gateway.process.clock import Clock
 from gateway.process.timesync import TimeSync
-from gateway.reading import Row, Schema, SchemaBlock, Value
+from gateway.reading import Row, Schema, SchemaBlock
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ Disconnections = Sequence[tuple[str, Disconnected]]
 
 
 class Host:
-    """The service. `recompose` is called when the blocks changed (an interface appeared)."""
+    """The service. `previous` returns what the centre last stored of the boot before, once it said
+    so; `recompose` is called when the blocks changed, `on_facts` when `facts` did."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Host:
         recorder: Recorder,
         clock: Clock,
         sync: TimeSync,
+        previous: Callable[[], Mapping[str, Scalar]],
     ) -> None:
         self._settings = settings
         self._probes = probes
@@ -77,13 +80,15 @@ class Host:
         self._traced_ns = 0
         self._bucket = Bucket()
         self._suppressed = 0
+        self._traces = Bucket()
         self._threads: list[Ticker] = []
         self._stopping = False
         self._point: tuple[Schema, dict[int, int]] | None = None
-        self._previous: Mapping[str, Scalar] = {}
-        self._had_backlog = False
+        self._previous = previous
+        self._judged = False
         self.counters = HostCounters()
         self.recompose: Callable[[], None] = lambda: None
+        self.on_facts: Callable[[], None] = lambda: None
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -93,10 +98,10 @@ class Host:
         `had_backlog`: records of an earlier run are still to be sent, so that what the centre last
         stored is not the last there was.
         """
-        self._had_backlog = had_backlog
+        self._judged = had_backlog
         evidence = await asyncio.to_thread(host_evidence.boot, self._probes)
         verdict = self._boots.begin(evidence, self._instant())
-        fields = _verdict_fields(verdict)
+        fields = verdict_fields(verdict)
         if evidence.max_current_ma is not None:
             # A Pi 5 on a 3 A supply gives its USB ports 600 mA and warns nobody.
             fields["supply_max_ma"] = evidence.max_current_ma
@@ -108,6 +113,7 @@ class Host:
             verdict.rule,
             "; ".join(verdict.evidence),
         )
+        self.on_facts()
         return verdict
 
     def start(self) -> None:
@@ -142,7 +148,11 @@ class Host:
         logged = written = self._clock.now()
         while True:
             await asyncio.sleep(self._settings.aggregate_s)
-            self.record()
+            try:
+                self.record()
+            except Exception as error:  # supervised here: a bug must not stop the polling
+                logger.exception("host readings failed")
+                self._event(EventKind.TASK_FAILED, task="agent.host", text=repr(error))
             now = self._clock.now()
             if now - logged >= LOG_S:
                 logged = now
@@ -150,6 +160,21 @@ class Host:
             if now - written >= WRITE_S:
                 written = now
                 self._boots.write(self._instant())
+
+    async def change(self, settings: HostSettings) -> None:
+        """Go on with other settings; what is remembered stays."""
+        for thread in self._threads:
+            thread.stop()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, STOP_S)
+        self.record()
+        self._settings = settings
+        self._sampler = Sampler(settings, self._probes, self._clock)
+        self._watch = Watch(*self._sampler.limits_v)
+        self._links = []
+        self._point = None
+        self.recompose()
+        self.start()
 
     async def leave(self) -> None:
         """Stop looking, and note whether the daemon alone or the whole system stops."""
@@ -160,9 +185,14 @@ class Host:
         target = await asyncio.to_thread(self._stopping_for)
         phase = Phase.STOPPED if target is None else Phase.SYSTEM_STOPPING
         self._boots.write(self._instant(), phase, target or "")
+        await asyncio.wrap_future(self._boots.flush())
         for thread in self._threads:
             await asyncio.to_thread(thread.join, STOP_S)
+
+    def close(self) -> None:
+        """Let go of sockets and threads."""
         self._probes.netlink.close()
+        self._boots.close()
 
     def _stopping_for(self) -> str | None:
         running = self._probes.program(shutdown.IS_RUNNING, shutdown.ASK_S)
@@ -180,7 +210,7 @@ class Host:
         verdict, state = self._boots.verdict, self._boots.state
         if verdict is None or state is None:
             return ()
-        fields = _verdict_fields(verdict)
+        fields = verdict_fields(verdict)
         return (
             ("reboot", fields["class"]),
             ("reboot_confidence", fields["confidence"]),
@@ -196,22 +226,16 @@ class Host:
         if source is None or source.kind is not SupplyKind.POINT:
             return
         if self._point is None or self._point[0] is not schema:
-            self._point = (schema, _places(schema, source.name))
-        places = self._point[1]
+            self._point = (schema, places(schema, source.name))
         for row in rows:
-            index = places.get(row.block)
+            index = self._point[1].get(row.block)
             if index is not None:
-                self._sampler.point(_number(row.values[index]))
+                self._sampler.point(number(row.values[index]))
 
     def trouble(self, event: Event) -> None:
         """See an event of trouble elsewhere: what led up to it is recorded."""
         if event.kind is not EventKind.TRACE:
             self._trace(event.kind.value)
-
-    def welcomed(self, previous: Mapping[str, Scalar]) -> None:
-        """See what the centre last stored of the boot before."""
-        if not self._had_backlog:
-            self._previous = previous
 
     def take(self, sample: Sample, disconnections: Disconnections = ()) -> None:
         """See one look at the host."""
@@ -268,8 +292,8 @@ class Host:
     def _trace(self, reason: str) -> None:
         """Record the looks of the last two minutes that no trace has recorded yet."""
         fresh = [s for s in self._ring if s.source_time_ns > self._traced_ns]
-        if not fresh:
-            return
+        if not fresh or not self._traces.take(self._clock.now()):
+            return  # what is held back comes with the next trace, if that is within two minutes
         self._traced_ns = fresh[-1].source_time_ns
         block = len(self._links) + 1
         self._recorder.rows(trace(fresh, self._links, block))
@@ -285,12 +309,16 @@ class Host:
 
     def _revise(self) -> None:
         """Judge the boot again once the silence before it is known."""
-        if not self._previous or not self._sync.synced:
+        if self._judged or not self._sync.synced:
             return
-        previous, self._previous = self._previous, {}
+        previous = self._previous()
+        if not previous:
+            return
+        self._judged = True
         verdict = self._boots.revise(previous, self._instant())
         if verdict is not None:
-            self._event(EventKind.BOOT_REVISED, **_verdict_fields(verdict))
+            self.on_facts()
+            self._event(EventKind.BOOT_REVISED, **verdict_fields(verdict))
             logger.info(
                 "boot revised class=%s confidence=%s rule=%d",
                 verdict.reboot,
@@ -301,22 +329,9 @@ class Host:
     def _chosen(self, choice: SupplyChoice) -> None:
         """Tell which sources are in use, and why not the others."""
         self._watch.limits(*self._sampler.limits_v)
-        source, alarm = choice.source, choice.alarm
-        supply = "none" if source is None else f"{source.kind}:{source.name}"
-        fields: dict[str, Scalar] = {
-            "supply": supply,
-            "alarm": "none" if alarm is None else alarm.kind.value,
-            "note": choice.alarm_note,
-            "rejected": "; ".join(choice.rejected),
-        }
+        fields = choice_fields(choice)
         self._event(EventKind.HOST_SOURCES, **fields)
-        logger.info(
-            "host sources supply=%s alarm=%s note=%r rejected=%r",
-            supply,
-            fields["alarm"],
-            choice.alarm_note,
-            fields["rejected"],
-        )
+        logger.info("host sources supply=%s alarm=%s note=%r rejected=%r", *fields.values())
 
     def _log_line(self, why: str = "hourly", *, trouble: bool = False) -> None:
         if self._ring:
@@ -339,47 +354,3 @@ class Host:
         yield from samples(
             last, self._sampler.choice.source, self.counters, self._boots, self._instant()
         )
-
-
-def line_of(sample: Sample, why: str) -> str:
-    """Return a look as the journal's one line."""
-    volts = "unknown" if sample.volts is None else f"{sample.volts:.3f}"
-    radios = [link for link in sample.links if link.level is not None]
-    heard = [link.level.dbm for link in radios if link.level is not None]
-    dbm = next((level for level in heard if level is not None), None)
-    words = [
-        f"change={why}",
-        f"supply_v={volts}",
-        f"undervoltage={sample.undervoltage}",
-        f"rssi_dbm={'unknown' if dbm is None else f'{dbm:.0f}'}",
-        f"route={sample.route or 'none'}",
-    ]
-    for link in sample.links:
-        carrier = {True: "1", False: "0", None: "unknown"}[link.state.carrier]
-        words.append(f"{link.name}.carrier={carrier}")
-    if sample.celsius is not None:
-        words.append(f"cpu_c={sample.celsius:.0f}")
-    return " ".join(words)
-
-
-def _verdict_fields(verdict: Verdict) -> dict[str, Scalar]:
-    return {
-        "class": verdict.reboot.value,
-        "confidence": verdict.confidence.value,
-        "rule": verdict.rule,
-        "evidence": "; ".join(verdict.evidence)[:500],
-    }
-
-
-def _number(value: Value) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _places(schema: Schema, name: str) -> dict[int, int]:
-    """Return where ``device.point`` stands: the index in the values, by block."""
-    found = {}
-    for number, block in enumerate(schema.blocks):
-        for index, point in enumerate(block.points):
-            if f"{block.source}.{point.name}" == name:
-                found[number] = index
-    return found

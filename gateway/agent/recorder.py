@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from gateway.agent.latest import Latest
 from gateway.agent.metrics import Metrics
@@ -23,6 +24,16 @@ logger = logging.getLogger(__name__)
 Live = Callable[[Record], None]
 
 
+class Observer(Protocol):
+    """Who looks at what is recorded (the host's readings)."""
+
+    def rows(self, schema: Schema, rows: Sequence[Row]) -> None:
+        """These readings were made."""
+
+    def trouble(self, event: Event) -> None:
+        """This event of `TROUBLE` was recorded."""
+
+
 class Recorder:
     """The one way into the spool. `live` is where new records are offered (the uplink)."""
 
@@ -36,6 +47,7 @@ class Recorder:
         self.live: Live = _nobody
         self.latest = Latest()
         """The last reading of every point, for the control socket."""
+        self.observer: Observer | None = None
         self.readings = 0
         """Readings recorded, good or bad."""
         self._ended = False
@@ -52,11 +64,13 @@ class Recorder:
 
     def rows(self, rows: Sequence[Row]) -> None:
         """Record readings: at once, or `batch_s` after the first of a batch."""
-        if self._batch is None:
+        if self._batch is None or self._schema is None:
             logger.error("rows without a schema dropped=%d", len(rows))
             return
         self._count(rows)
         self.latest.rows(rows)
+        if self.observer is not None:
+            self.observer.rows(self._schema, rows)
         for readings, payload in self._batch.add(rows):
             self._append(RecordKind.ROWS, readings, payload)
         if self.batch_s <= 0:
@@ -77,6 +91,8 @@ class Recorder:
         """Record a change of state; trouble goes to disk at once."""
         self._metrics.events.labels(event.kind.value).inc()
         self._append(RecordKind.EVENT, 0, pack_event(event), urgent=event.kind in TROUBLE)
+        if self.observer is not None and event.kind in TROUBLE:
+            self.observer.trouble(event)
 
     def anchor(self, reading: ClockReading) -> None:
         """Record one instant on both clocks."""

@@ -160,7 +160,7 @@ class Sampler:
             return before is not None and count > before
         alarm = self.choice.alarm
         by_driver = alarm is not None and alarm.kind is AlarmKind.HWMON
-        if by_driver and self._looks % THROTTLED_EVERY == 0:
+        if by_driver and self._looks % THROTTLED_EVERY == 1:
             bits = firmware.throttled(self._probes.firmware(firmware.GET_THROTTLED))
             self._throttled = None if bits is None else bits.frequency_capped or bits.throttled
         return self._throttled

@@ -237,7 +237,7 @@ class Uplink:
             last_session=self._past.session,
             backlog=self._spool.backlog(),
             ended=self._past.ended,
-            facts=identity.facts,
+            facts=(*identity.facts, *self._past.boot),
             # A full list may be a cut one: then the centre must not take the rest for lost.
             complete=len(epochs) < MAX_EPOCHS,
         )

@@ -24,10 +24,12 @@ VERBS = {
     "status": "how the running agent is: link, spool, buses; the last boots",
     "write": "write a point that the config marks writable, and read it back",
     "spool": "look into the spool: depth, ranges, gaps, export of readings not yet acked",
+    "note-exit": "keep what systemd says of the agent's end (ExecStopPost= calls it)",
+    "mark-stop": "note that the system itself is stopping (gateway-mark-stop.service calls it)",
     "centre": "run the control centre's ingest server; manage its tokens",
     "demo": "a virtual RS-485 bus, an agent and a centre on this machine, live in the terminal",
 }
-"""Verb → what it does. The module is `gateway.cli.<verb>`."""
+"""Verb → what it does. The module is `gateway.cli.<verb>`, a dash being `_` there."""
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser, subparsers = _parser()
     verb = next((word for word in arguments if not word.startswith("-")), None)
     if verb in VERBS:
-        module = import_module(f"gateway.cli.{verb}")
+        module = import_module(f"gateway.cli.{verb.replace('-', '_')}")
         module.add_arguments(subparsers[verb])
         try:
             args = parser.parse_args(arguments)

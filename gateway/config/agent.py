@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from gateway.config.bus import BusSettings, DeviceSettings, PointSettings, parse_buses
 from gateway.config.document import Document, Section, SectionMaker
+from gateway.config.host import HostSettings, parse_host
 from gateway.config.problems import Parsed, Problems, shown
 from gateway.config.profile import Profile
 from gateway.config.serial import Formats, SerialSettings, parse_serials
@@ -86,6 +87,7 @@ class AgentSettings:
     spool: SpoolSettings = SpoolSettings()
     buses: tuple[BusSettings, ...] = ()
     serials: tuple[SerialSettings, ...] = ()
+    host: HostSettings = field(default_factory=HostSettings)
     metrics: MetricsSettings = MetricsSettings()
     labels: tuple[tuple[str, str], ...] = ()
     log_level: str = "info"
@@ -141,6 +143,7 @@ def parse(
         spool=_spool(root.section("spool")),
         buses=buses,
         serials=parse_serials(root, formats, buses),
+        host=parse_host(root.section("host"), buses),
         metrics=_metrics(root.section("metrics")),
         revision=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12],
     )

@@ -10,7 +10,8 @@ import re
 
 IS_RUNNING = ("systemctl", "is-system-running")
 LIST_JOBS = ("systemctl", "list-jobs", "--no-legend", "--plain", "--no-pager")
-ASK_S = 1.0
+ASK_S = 0.5
+"""For each of the two answers; a stop has 5 s for everything."""
 
 _JOB = re.compile(rb"\b(reboot|poweroff|halt|kexec|soft-reboot)\.target\s+start\b")
 
