@@ -27,6 +27,7 @@ DEFAULT_READINGS = 100_000
 MAX_READINGS = 5_000_000
 CONCURRENT = 4
 """Queries at the same time; more wait."""
+_EDGE_NS = (1 << 63) - 1
 _HOUR_NS = 3_600_000_000_000
 _COLUMNS = ("time", "value", "quality", "cause", "time_source", "time_ns", "source_time_ns")
 _Query = Callable[[sqlite3.Connection], list[dict[str, object]]]
@@ -124,11 +125,8 @@ class Api:
         written, following = 0, None
         while page:
             part = page[: limit - written]
-            if form == "csv":
-                await response.write(_csv(part))
-            else:
-                text = ",".join(dumps(_json(reading)) for reading in part)
-                await response.write(("," if written else "").encode() + text.encode())
+            text = await asyncio.to_thread(_csv if form == "csv" else _json, part)
+            await response.write(b"," + text if form == "json" and written else text)
             written += len(part)
             if len(part) < len(page):
                 following = page[len(part)].time_ns
@@ -152,8 +150,9 @@ def _next(pages: Iterator[list[StoredReading]]) -> list[StoredReading]:
     return next(pages, [])
 
 
-def _json(reading: StoredReading) -> dict[str, object]:
-    return {"time": iso(reading.time_ns), **asdict(reading)}
+def _json(page: list[StoredReading]) -> bytes:
+    texts = (dumps({"time": iso(reading.time_ns), **asdict(reading)}) for reading in page)
+    return ",".join(texts).encode()
 
 
 def _csv(page: list[StoredReading]) -> bytes:
@@ -197,20 +196,20 @@ def _finite(value: object) -> object:
 
 def _limit(request: web.Request, default: int, most: int) -> int:
     text = request.query.get("limit", str(default))
-    if not text.isdecimal() or not 1 <= int(text[:12]) <= most:
+    if not text.isdecimal() or len(text) > 12 or not 1 <= int(text) <= most:
         raise _bad(f"limit={text[:20]}: give a whole number from 1 to {most}")
     return int(text)
 
 
 def _instant(request: web.Request, key: str, default: int) -> int:
-    """Read RFC 3339, or seconds or nanoseconds since 1970."""
+    """Read RFC 3339, or seconds or nanoseconds since 1970; what SQLite cannot hold is the edge."""
     text = request.query.get(key)
     if text is None:
         return default
     try:
         if text.lstrip("-").isdecimal() and len(text) < 20:
             number = int(text)
-            return number if abs(number) > 10**12 else number * 1_000_000_000
+            return _in_reach(number if abs(number) > 10**12 else number * 1_000_000_000)
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise _bad(
@@ -218,7 +217,11 @@ def _instant(request: web.Request, key: str, default: int) -> int:
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1_000_000) * 1000
+    return _in_reach(int(moment.timestamp() * 1_000_000) * 1000)
+
+
+def _in_reach(instant: int) -> int:
+    return max(-_EDGE_NS, min(instant, _EDGE_NS))
 
 
 def _bad(text: str) -> web.HTTPBadRequest:

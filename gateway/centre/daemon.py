@@ -86,7 +86,10 @@ class Centre:
         path = base / settings.store.path
         self.writer = Writer(path, self.node, clock, self.server.deliver, shared)
         retention = Retention(settings.store.retention_days, settings.store.retention_bytes)
-        self.keeper = Keeper(path, retention, clock, self.writer, first=worker == 0)
+        self.keeper = Keeper(
+            path, retention, clock, self.writer, first=worker == 0, alive=self.server.alive
+        )
+        self._tokens_fault = ""
         self.admin = Admin(
             registry(self.metrics, self._gauges),
             self.not_ready,
@@ -121,8 +124,11 @@ class Centre:
             if self.tokens.refresh():
                 dropped = self.server.drop_revoked()
                 LOGGER.info("tokens read again sessions_closed=%d", dropped)
+            self._tokens_fault = ""
         except ConfigError as error:
-            LOGGER.error("tokens cannot be read, the old ones stay error=%s", error)
+            if str(error) != self._tokens_fault:  # once, not every time it is looked at
+                LOGGER.error("tokens cannot be read, the old ones stay error=%s", error)
+            self._tokens_fault = str(error)
 
     def reload(self) -> None:
         """SIGHUP: new certificates and tokens; anything else needs a restart."""
@@ -202,7 +208,8 @@ def run(settings: CentreSettings, base: Path, config: Path) -> int:
     """Serve until SIGTERM; return the exit status. Raises: ConfigError, OSError, StoreError."""
     set_up(settings.log_level)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(OSError, ValueError):  # a system call filter may forbid it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if settings.link.max_connections + SPARE_FILES > hard:
         LOGGER.warning(
             "the limit of open files is too low for link.max_connections limit=%d connections=%d"

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from gateway.centre.handshake import Rejection, UpgradeRequest
 from gateway.centre.link import Link
-from gateway.centre.link_host import LinkSession
+from gateway.centre.link_host import LinkSession, Phase
 from gateway.centre.metrics import Metrics
 from gateway.centre.tokens import GATEWAY_ID, TokenFile
 from gateway.centre.wheel import TimerWheel
@@ -122,6 +122,8 @@ class Door:
     def link_made(self, link: Link) -> Rejection | None:
         """Count a connection in; return a rejection when there is no room."""
         self.links += 1
+        if link.phase is not Phase.HANDSHAKE:
+            return None  # TLS took too long: its handshake is counted as failed already
         address = _peer(link)
         self._per_address[address] += 1
         if self.links > self._settings.max_connections:

@@ -32,7 +32,7 @@ class StrictProtocol(ServerProtocol):
             max_size=max_message,
             logger=_QUIET,
         )
-        self._parts: list[bytes] = []
+        self._parts = bytearray()
         self.assembling = False
         """Whether a fragmented message has begun and not ended."""
         self.assembled = 0
@@ -43,12 +43,12 @@ class StrictProtocol(ServerProtocol):
 
         Its size is bounded by `max_size`, its order by `ServerProtocol`.
         """
-        self._parts.append(bytes(frame.data))
+        self._parts += frame.data
         self.assembling = not frame.fin
         if self.assembling:
             self.assembled += len(frame.data)
             return None
-        message = b"".join(self._parts)
+        message = bytes(self._parts)
         self._parts.clear()
         self.assembled = 0
         return message

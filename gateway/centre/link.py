@@ -78,12 +78,12 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        rejection = self.host.link_made(self)
         if self.phase is not _HANDSHAKE:  # TLS took longer than it may
             self.transport.abort()
             return
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER)
         self.heard = self.host.now()
-        rejection = self.host.link_made(self)
         if rejection is not None:
             self._end_handshake(refuse(rejection))
 

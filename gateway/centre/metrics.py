@@ -88,7 +88,7 @@ class Metrics:
         self.protocol_errors = 0
         self.ack_live_s, self.ack_backlog_s = Buckets(), Buckets()
         self.sensor_to_store_s = Buckets()
-        self.records = self.readings = self.duplicates = 0
+        self.records = self.readings = self.duplicates = self.conflicts = 0
         self.gaps: Counter[str] = Counter()
         self.gap_records: Counter[str] = Counter()
 
@@ -117,6 +117,7 @@ class CentreCollector(Collector):
             ("centre_records_stored", "Records stored, each once", m.records),
             ("centre_readings_stored", "Readings stored, each once", m.readings),
             ("centre_records_duplicate", "Records received again", m.duplicates),
+            ("centre_records_conflict", "Records under a key that holds another", m.conflicts),
         ):
             yield CounterMetricFamily(name, text, value)
         yield from self._labelled()

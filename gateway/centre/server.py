@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from gateway.centre.ending import EndCause, Ending
@@ -16,15 +16,17 @@ from gateway.centre.link import Link
 from gateway.centre.link_host import Hold
 from gateway.centre.metrics import Metrics
 from gateway.centre.session import Session, StoreQueue
-from gateway.centre.store.jobs import Job, Note
+from gateway.centre.store.jobs import Alive, Job, Note
 from gateway.centre.tokens import TokenFile
 from gateway.event import Scalar
 from gateway.process.clock import Clock
-from gateway.wire.message import ByeCode
+from gateway.wire.ledger import count
+from gateway.wire.message import ByeCode, Interval
 from gateway.wire.receiver import ReceiverLimits
 from gateway.wire.schemas import SchemaTable
 
 LOGGER = logging.getLogger(__name__)
+STOPS = "this centre stops"
 DRAIN_BATCH = 500
 """Sessions told to leave before the loop gets a turn."""
 
@@ -40,6 +42,8 @@ class CentreEvent(StrEnum):
     """A second box with a connected gateway's id was sent away."""
     TOKEN_REVOKED = "token_revoked"
     """A session was closed because its token is gone."""
+    RECORD_CONFLICT = "record_conflict"
+    """A gateway sent other records under keys that are stored: two agents share one epoch."""
 
 
 class Server:
@@ -63,6 +67,7 @@ class Server:
         self.active = 0
         """`ws_active_connections`: sessions after `Welcome` and before close."""
         self.store: StoreQueue
+        self._drain_s: float | None = None
         self._tokens = tokens
         self._heartbeat_s = heartbeat_s
         self._held: set[Link] = set()
@@ -76,6 +81,17 @@ class Server:
         return Session(self, link, gateway_id, digest, remote, proxy)
 
     # Office
+
+    def admits(self, session: Session) -> bool:
+        """Tell whether a session may begin still; if not, it has been told why."""
+        if session.digest is not None and not self._tokens.holds(session.digest):
+            self._revoke(session)  # between the upgrade and `Hello`
+            return False
+        if self._drain_s is not None:
+            wait_s = random.uniform(0.0, self._drain_s)
+            session.end(ByeCode.DRAINING, STOPS, 1001, EndCause.DRAINING, wait_s)
+            return False
+        return True
 
     def hello(self, session: Session, instance: bytes) -> bool:
         """Make `session` the gateway's one session; ``False``: another box holds it."""
@@ -128,6 +144,25 @@ class Server:
         """Flush a session once every answer of this transaction has been given."""
         self._to_flush[session] = None
 
+    def conflict(self, session: Session, epoch: int, intervals: Sequence[Interval]) -> None:
+        """Note that a gateway sent other records under keys that are stored."""
+        records = count(intervals)
+        self.metrics.conflicts += records
+        LOGGER.warning(
+            "records conflict with those stored gateway=%s epoch=%016x records=%d",
+            session.gateway_id,
+            epoch,
+            records,
+        )
+        self.note(
+            CentreEvent.RECORD_CONFLICT,
+            session.gateway_id,
+            epoch=f"{epoch:016x}",
+            first=intervals[0][0],
+            last=intervals[-1][1],
+            records=records,
+        )
+
     def note(self, kind: CentreEvent, gateway: str = "", /, **fields: Scalar) -> None:
         """Store an event of the centre."""
         self.store.submit(
@@ -165,6 +200,15 @@ class Server:
             for link in held:
                 link.release(Hold.STORE)
 
+    def alive(self, job: Job) -> None:
+        """Close the sessions whose gateway has come in at another process since."""
+        assert isinstance(job, Alive)
+        if not job.taken:
+            return
+        taken = set(job.taken)
+        for session in [s for s in self.sessions.values() if s.number in taken]:
+            session.end(ByeCode.REPLACED, "this gateway came in again", 1000, EndCause.REPLACED)
+
     # Tokens and draining
 
     def drop_revoked(self) -> int:
@@ -175,22 +219,26 @@ class Server:
             if session.digest is not None and not self._tokens.holds(session.digest)
         ]
         for session in revoked:
-            self.note(CentreEvent.TOKEN_REVOKED, session.gateway_id)
-            session.end(ByeCode.NOT_AUTHORISED, "the token was revoked", 1008, EndCause.REVOKED)
+            self._revoke(session)
         return len(revoked)
+
+    def _revoke(self, session: Session) -> None:
+        self.note(CentreEvent.TOKEN_REVOKED, session.gateway_id)
+        session.end(ByeCode.NOT_AUTHORISED, "the token was revoked", 1008, EndCause.REVOKED)
 
     async def drain(self, retry_after_s: float, timeout_s: float) -> None:
         """Tell every gateway to come back spread over `retry_after_s`, ack what is under way,
         close 1001."""
+        self._drain_s = retry_after_s
         everyone = list(self.sessions.values())
         for at, session in enumerate(everyone):
-            session.bye(ByeCode.DRAINING, "this centre stops", random.uniform(0.0, retry_after_s))
+            session.bye(ByeCode.DRAINING, STOPS, random.uniform(0.0, retry_after_s))
             if at % DRAIN_BATCH == DRAIN_BATCH - 1:
                 await asyncio.sleep(0)
         deadline = self.clock.now() + timeout_s
         await self._until(lambda: not any(s.pending for s in self.sessions.values()), deadline)
         for at, session in enumerate(everyone):
-            session.link.close(1001, "this centre stops", EndCause.DRAINING)
+            session.link.close(1001, STOPS, EndCause.DRAINING)
             if at % DRAIN_BATCH == DRAIN_BATCH - 1:
                 await asyncio.sleep(0)
         await self._until(lambda: not self.sessions, deadline)

@@ -6,6 +6,7 @@ or only at the end, is not kept.
 """
 
 import secrets
+from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.centre.ending import MAX_REASON, EndCause, Ending, Side
@@ -16,7 +17,7 @@ from gateway.centre.metrics import Metrics
 from gateway.centre.store.jobs import Binding, Farewell, Greeting, Ingest, Job, Progress
 from gateway.errors import GatewayError, RemoteProtocolError
 from gateway.process.clock import Clock
-from gateway.wire.message import ByeCode, Heartbeat, Hello, Lane, NackCode
+from gateway.wire.message import ByeCode, Heartbeat, Hello, Interval, Lane, NackCode
 from gateway.wire.receiver import (
     ByeReceived,
     HeartbeatReceived,
@@ -59,6 +60,9 @@ class Office(Protocol):
     schemas: SchemaTable
     queue_limit: int
 
+    def admits(self, session: "Session") -> bool:
+        """Tell whether a session may begin still; if not, it has been told why."""
+
     def hello(self, session: "Session", instance: bytes) -> bool:
         """Make `session` the gateway's one session; ``False``: another box holds it."""
 
@@ -73,6 +77,9 @@ class Office(Protocol):
 
     def to_flush(self, session: "Session") -> None:
         """Call `flush` once every answer of this transaction has been given."""
+
+    def conflict(self, session: "Session", epoch: int, intervals: Sequence[Interval]) -> None:
+        """Note that a gateway sent other records under keys that are stored."""
 
 
 class Session:
@@ -158,7 +165,7 @@ class Session:
             self.receiver.handle_timer(now)
         except RemoteProtocolError as error:
             cause = EndCause.PROTOCOL_ERROR if self.number else EndCause.NO_HELLO
-            self.link.close(error.close_code, _reason(error), cause)
+            self.link.close(error.close_code, _reason(str(error)), cause)
             return float("inf")
         self.flush()
         again = self.receiver.timer_at()
@@ -217,7 +224,7 @@ class Session:
     ) -> None:
         """Say goodbye and close."""
         self.bye(code, text, retry_after_s)
-        self.link.close(close_code, text[:MAX_REASON], cause)
+        self.link.close(close_code, _reason(text), cause)
 
     def break_off(self, error: RemoteProtocolError) -> None:
         """Close because the agent broke the protocol."""
@@ -225,7 +232,7 @@ class Session:
         too_big = error.close_code == 1009
         cause = EndCause.TOO_BIG if too_big else EndCause.PROTOCOL_ERROR
         self.link.send_all(self.receiver.messages_to_send())
-        self.link.close(error.close_code, _reason(error), cause)
+        self.link.close(error.close_code, _reason(str(error)), cause)
 
     # Hello
 
@@ -235,6 +242,8 @@ class Session:
             self.end(ByeCode.NOT_AUTHORISED, text, 1008, EndCause.IDENTITY, IDENTITY_RETRY_S)
             return
         office = self.office
+        if not office.admits(self):
+            return
         self.instance = hello.instance
         if not office.hello(self, hello.instance):
             self._refuse_identity()
@@ -268,9 +277,11 @@ class Session:
             return
         office = self.office
         count_gaps(office.metrics, job.gaps)
-        if self.link.phase is not Phase.OPEN:  # gone while the store looked
+        waits = self.receiver.state is ReceiverState.IDENTIFYING
+        if self.link.phase is not Phase.OPEN or not waits:  # gone while the store looked
             ending = Ending(Side.NETWORK, EndCause.END_OF_STREAM, 1006, "gone before Welcome")
             self._farewell(job.session, ending)
+            self.flush()
             return
         self.number = job.session
         self.pk = job.gateway
@@ -328,6 +339,10 @@ class Session:
             metrics.readings += job.readings
             if job.lost:
                 count_gaps(metrics, job.lost)
+            if job.conflicts:
+                office.conflict(self, job.epoch, job.conflicts)
+                text = "another record is stored under this key"
+                self.receiver.refuse(job.epoch, job.conflicts, NackCode.CONFLICT, text, now)
             self.receiver.committed(job.epoch, job.intervals, now)
             (metrics.ack_backlog_s if job.backlog else metrics.ack_live_s).observe(now - job.queued)
             if job.latency_s >= 0 and job.offset_ns:
@@ -359,9 +374,9 @@ def count_gaps(
         metrics.gap_records[reason] += max(records, 0)
 
 
-def _reason(error: Exception) -> str:
+def _reason(text: str) -> str:
     """Return a close reason: at most 123 bytes of UTF-8 (RFC 6455 §5.5)."""
-    return str(error).encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
+    return text.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
 
 
 def _bye_code(code: int) -> ByeCode:

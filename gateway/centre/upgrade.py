@@ -72,7 +72,10 @@ def _unusual(host: LinkHost, link: "Link", head: bytes) -> Admitted | Refused:
     if judge.subprotocol is None:
         text = f"Sec-WebSocket-Protocol must offer {SUBPROTOCOL}."
         return refuse(Rejection(400, "upgrade", text))
-    headers = {name.lower(): value for name, value in request.headers.raw_items()}
+    headers: dict[str, str] = {}
+    for name, value in request.headers.raw_items():  # one that came twice is nobody's credential
+        before = headers.get(name.lower())
+        headers[name.lower()] = value if before is None else f"{before}, {value}"
     verdict = host.admit(link, UpgradeRequest(request.path, headers))
     if isinstance(verdict, Rejection):
         return refuse(verdict)

@@ -101,7 +101,7 @@ class IntervalSet:
         """Add a range; return the parts of it that are new."""
         low = bisect_left(self._lasts, first - 1)  # the first that touches or follows
         high = bisect_right(self._firsts, last + 1)  # behind the last that touches
-        new = subtract([(first, last)], list(self)[low:high])
+        new = subtract([(first, last)], self._slice(low, high))
         if low < high:
             first = min(first, self._firsts[low])
             last = max(last, self._lasts[high - 1])
@@ -113,13 +113,21 @@ class IntervalSet:
         """Remove a range, whether there or not."""
         low = bisect_left(self._lasts, first)
         high = bisect_right(self._firsts, last)
-        rest = subtract(list(self)[low:high], [(first, last)])
+        rest = subtract(self._slice(low, high), [(first, last)])
         self._firsts[low:high] = [a for a, _ in rest]
         self._lasts[low:high] = [b for _, b in rest]
 
     def missing(self, first: int, last: int) -> list[Interval]:
         """Return the parts of a range that are not in the set."""
-        return subtract([(first, last)], list(self))
+        return subtract([(first, last)], self.within(first, last))
+
+    def within(self, first: int, last: int) -> list[Interval]:
+        """Return the intervals that reach into a range, whole."""
+        return self._slice(bisect_left(self._lasts, first), bisect_right(self._firsts, last))
+
+    def _slice(self, low: int, high: int) -> list[Interval]:
+        """Return some of the intervals; a copy of all would cost an epoch with many holes dear."""
+        return list(zip(self._firsts[low:high], self._lasts[low:high], strict=True))
 
 
 @dataclass(frozen=True, slots=True)

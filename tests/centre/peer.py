@@ -69,6 +69,7 @@ class Peer:
         self.boot = boot
         self.epoch = epoch or int.from_bytes(os.urandom(8), "big") | 1
         self.complete = True
+        self.made: dict[int, Record] = {}
         self.socket: ClientConnection
 
     async def connect(self, **options: object) -> "Peer":
@@ -149,9 +150,12 @@ class Peer:
         return answer
 
     async def rows(self, seqs: Sequence[int], lane: Lane = Lane.LIVE) -> Ack:
-        """Send one meter row per seq."""
+        """Send one meter row per seq; the same one when a seq is sent again."""
         now = Clock().now()
-        return await self.data([rows_record(self.epoch, s, [meter(now)]) for s in seqs], lane=lane)
+        for seq in seqs:
+            if seq not in self.made:
+                self.made[seq] = rows_record(self.epoch, seq, [meter(now)])
+        return await self.data([self.made[seq] for seq in seqs], lane=lane)
 
     async def closed(self) -> tuple[int, str]:
         """Wait for the end; return code and reason."""

@@ -5,7 +5,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import pytest
 
 from gateway.centre.store import layout
 from gateway.centre.store.intake import signed
-from gateway.centre.store.jobs import Binding, Farewell, Greeting, Ingest, Job
-from gateway.centre.store.keeper import Keeper, Retention
+from gateway.centre.store.jobs import Binding, Farewell, Job
+from gateway.centre.store.keeper import Retention
 from gateway.centre.store.queries import Span
 from gateway.centre.store.readings import readings
 from gateway.centre.store.strips import MAX_SPAN, unpack
@@ -25,82 +24,8 @@ from gateway.reading import TICK_NS
 from gateway.wire import record, rows
 from gateway.wire.message import Interval
 from gateway.wire.record import Record, RecordKind
-from tests.centre.crash_writer import hello
 from tests.centre.peer import SCHEMA, meter, rows_record
-
-EPOCH = 0xFFEE_0000_0000_0001
-EVER = Span(0, 1 << 62)
-
-
-class Shop:
-    """A writer with its keeper, driven from the test's thread."""
-
-    def __init__(self, path: Path, retention: Retention | None = None, clock: Clock | None = None):
-        self.path = path
-        self.clock = clock or Clock()
-        self.writer = Writer(path, "test", self.clock, self._deliver)
-        self.left = self.writer.start()
-        self.keeper = Keeper(path, retention or Retention(0, 0), self.clock, self.writer)
-        self.keeper.start()
-        self._answered = threading.Condition()
-        self.gateway = self.greet(EPOCH).gateway
-
-    def _deliver(self, jobs: list[Job]) -> None:
-        for job in jobs:
-            if job.done is not None:
-                job.done(job)
-
-    def submit(self, job: Job) -> threading.Event:
-        committed = threading.Event()
-        job.done = lambda _: committed.set()
-        self.writer.submit(job)
-        return committed
-
-    def ask(self, job: Job) -> None:
-        assert self.submit(job).wait(20), "not committed in time"
-
-    def greet(self, epoch: int) -> Greeting:
-        job = Greeting(
-            hello=hello(epoch),
-            session=random.getrandbits(53),
-            remote="1.2.3.4",
-            proxy="",
-            received_ns=self.clock.wall_ns(),
-        )
-        self.ask(job)
-        assert not job.failed
-        body = rows.encode_schema(SCHEMA)
-        digest = rows.schema_digest(body)
-        self.ask(Binding(gateway=job.gateway, epoch=epoch, sid=1, digest=digest, body=body))
-        return job
-
-    def ingest(self, records: list[Record], *, backlog: bool = False) -> Ingest:
-        job = self.job(records, backlog=backlog)
-        self.ask(job)
-        return job
-
-    def job(self, records: list[Record], *, backlog: bool = False) -> Ingest:
-        return Ingest(
-            gateway=self.gateway,
-            session=7,
-            epoch=EPOCH,
-            records=records,
-            offset_ns=0,
-            received_ns=self.clock.wall_ns(),
-            size=sum(len(r.data) for r in records),
-            backlog=backlog,
-        )
-
-    def query(self, sql: str) -> list[tuple[object, ...]]:
-        db = layout.open_reader(self.path)
-        try:
-            return db.execute(sql).fetchall()
-        finally:
-            db.close()
-
-    def close(self) -> None:
-        self.keeper.close()
-        assert self.writer.close()
+from tests.centre.shop import EPOCH, Shop, stored_seconds, until
 
 
 @pytest.fixture
@@ -108,25 +33,6 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     made = Shop(tmp_path / "store.sqlite")
     yield made
     made.close()
-
-
-def stored_seconds(path: Path, point: str = "meter.v") -> list[float]:
-    """Return the source times stored of a point, as seconds."""
-    db = layout.open_reader(path)
-    try:
-        pages = readings(db, "site-1", point, EVER)
-        return [r.source_time_ns / 1e9 for page in pages for r in page]
-    finally:
-        db.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    for _ in range(1000):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("condition did not come true in 20 s")
 
 
 def test_random_batches_with_repeats_are_stored_once(shop: Shop) -> None:

@@ -75,7 +75,9 @@ def test_the_commands_add_list_and_revoke(tmp_path: Path) -> None:
     file = TokenFile(tmp_path / "tokens")
     file.refresh()
     assert file.match("site-1", token)
-    assert gateway("list").stdout.startswith("site-1\t")
+    listed = gateway("list").stdout
+    assert listed.startswith("site-1\t") and token not in listed
+    assert read_tokens(tmp_path / "tokens")[0].digest.hex() not in listed
     assert "1 token of site-1 revoked" in gateway("revoke", "site-1").stdout
     assert gateway("revoke", "site-1").returncode == 1
     assert gateway("add", "no spaces").returncode == 2

@@ -1,79 +1,43 @@
-"""Which seqs of an epoch are stored: sorted, disjoint, inclusive intervals.
+"""Which seqs of an epoch are stored, and what of it the ledger table does not show yet.
 
-Owns the merging and remembers which intervals the ledger table does not show yet. Never touches
-the database.
+Owns the changes only: the arithmetic is `wire.ledger`'s, which the model of the protocol proves.
+Never touches the database.
 """
 
-import itertools
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from gateway.wire.ledger import IntervalSet
 from gateway.wire.message import Interval
 
 
-class Have:
+class Have(IntervalSet):
     """The intervals of one epoch. Not for two threads."""
 
-    __slots__ = ("_firsts", "_lasts", "changed", "gone")
+    __slots__ = ("_changed", "_gone")
 
     def __init__(self, intervals: Iterable[Interval] = ()) -> None:
-        ordered = sorted(intervals)
-        self._firsts = [first for first, _ in ordered]
-        self._lasts = [last for _, last in ordered]
-        self.changed: set[int] = set()
-        self.gone: set[int] = set()
+        super().__init__(intervals)
+        self._changed: set[int] = set()
+        self._gone: set[int] = set()
 
-    @property
-    def top(self) -> int:
-        """The highest seq stored, 0 if none."""
-        return self._lasts[-1] if self._lasts else 0
-
-    def intervals(self) -> list[Interval]:
-        """Return the intervals, ascending."""
-        return list(zip(self._firsts, self._lasts, strict=True))
-
-    def __contains__(self, seq: int) -> bool:
-        at = bisect_right(self._firsts, seq) - 1
-        return at >= 0 and seq <= self._lasts[at]
-
-    def add(self, first: int, last: int) -> None:
-        """Count `first` to `last` as stored, whatever of it already is."""
-        firsts, lasts = self._firsts, self._lasts
-        low = bisect_right(firsts, first)
-        if low and lasts[low - 1] >= first - 1:
-            low -= 1
-        high = bisect_right(firsts, last + 1)
-        if low < high:
-            merged = (min(first, firsts[low]), max(last, lasts[high - 1]))
-            self.gone.update(firsts[low:high])
-        else:
-            merged = (first, last)
-        firsts[low:high] = [merged[0]]
-        lasts[low:high] = [merged[1]]
-        self.gone.discard(merged[0])
-        self.changed -= self.gone
-        self.changed.add(merged[0])
+    def add(self, first: int, last: int) -> list[Interval]:
+        """Count `first` to `last` as stored; return the parts of it that are new."""
+        touching = self.within(first - 1, last + 1)
+        new = super().add(first, last)
+        if new:
+            gone = {low for low, _ in touching}
+            start = min(first, touching[0][0]) if touching else first
+            gone.discard(start)
+            self._gone |= gone
+            self._gone.discard(start)
+            self._changed -= gone
+            self._changed.add(start)
+        return new
 
     def take_changes(self) -> tuple[list[Interval], list[int]]:
         """Return (intervals to write, first seqs to delete) since the last call."""
-        written = []
-        for first in self.changed:
-            written.append((first, self._lasts[bisect_right(self._firsts, first) - 1]))
-        gone = list(self.gone)
-        self.changed, self.gone = set(), set()
+        written = [interval for first in self._changed for interval in self.within(first, first)]
+        gone = list(self._gone)
+        self._changed.clear()
+        self._gone.clear()
         return written, gone
-
-
-def runs(seqs: Sequence[int]) -> list[Interval]:
-    """Coalesce seqs into intervals; they need not be sorted."""
-    if not seqs:
-        return []
-    if seqs[-1] - seqs[0] + 1 == len(seqs) and all(b - a == 1 for a, b in itertools.pairwise(seqs)):
-        return [(seqs[0], seqs[-1])]
-    result: list[Interval] = []
-    for seq in sorted(set(seqs)):
-        if result and result[-1][1] == seq - 1:
-            result[-1] = (result[-1][0], seq)
-        else:
-            result.append((seq, seq))
-    return result

@@ -11,19 +11,19 @@ from collections.abc import Sequence
 
 import msgpack
 
-from gateway.centre.store.have import Have, runs
+from gateway.centre.store.have import Have
 from gateway.centre.store.jobs import Ingest
 from gateway.centre.store.strips import Regrouper, Strip
+from gateway.centre.store.sums import Sums
 from gateway.errors import RemoteProtocolError
 from gateway.reading import TICK_NS
 from gateway.wire import rows
+from gateway.wire.ledger import count, normalise, of_seqs, subtract
 from gateway.wire.message import Gap, GapReason, Interval
 from gateway.wire.record import Record, RecordKind
 
 CACHED_EPOCHS = 50_000
-"""Epochs whose ledger is kept in memory (about 1 KiB each)."""
-
-
+"""Epochs whose ledger is kept in memory (1 to 2 KiB each)."""
 OPEN, OVER, WAITING = 0, 1, 2
 """`epoch.over`: the gateway's current epoch; nothing more is expected; the agent still has some."""
 
@@ -41,7 +41,19 @@ def unsigned(epoch: int) -> int:
 class EpochLedger:
     """What the writer remembers of an epoch."""
 
-    __slots__ = ("boot", "end_seq", "gateway", "have", "over", "pk", "promised", "sids", "streams")
+    __slots__ = (
+        "boot",
+        "end_seq",
+        "gateway",
+        "have",
+        "over",
+        "pk",
+        "promised",
+        "sids",
+        "streams",
+        "sums",
+        "withdrawn",
+    )
 
     def __init__(self, pk: int, gateway: int, boot: int | None) -> None:
         self.pk = pk
@@ -50,16 +62,21 @@ class EpochLedger:
         self.end_seq: int | None = None
         self.over = OPEN
         self.promised: list[Interval] = []
+        """What the agent said it can still send."""
         self.have = Have()
         self.sids: dict[int, int] = {}
         self.streams: dict[tuple[int, int], list[int]] = {}
+        self.sums = Sums()
+        self.withdrawn: list[tuple[str, int]] = []
+        """Our own gaps of it that do not stand any more, until it is judged again."""
 
 
 class Intake:
-    """Stores records. One per writer thread."""
+    """Stores records. One per writer thread. `shared`: other processes write to the file too."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, shared: bool = False) -> None:
         self._db = connection
+        self._shared = shared
         self._epochs: OrderedDict[tuple[int, int], EpochLedger] = OrderedDict()
         self._of_gateway: dict[int, set[int]] = {}
         self._touched: dict[tuple[int, int], EpochLedger] = {}
@@ -81,8 +98,8 @@ class Intake:
         if len(self._epochs) > CACHED_EPOCHS:
             old = next(iter(self._epochs))
             if old not in self._touched:  # else it is not in the tables yet
-                del self._epochs[old]
-                self._of_gateway[old[0]].discard(old[1])
+                self._epochs[old].sums.write(self._db, self._epochs[old].pk)
+                self.drop(*old)
         return ledger
 
     def _create(self, gateway: int, epoch: int, received_ns: int) -> EpochLedger:
@@ -113,6 +130,12 @@ class Intake:
             ledger.streams[schema, block] = [pk, span]
         return ledger
 
+    def drop(self, gateway: int, epoch: int) -> None:
+        """Forget one epoch's ledger."""
+        self._epochs.pop((gateway, epoch), None)
+        if gateway in self._of_gateway:
+            self._of_gateway[gateway].discard(epoch)
+
     def drop_empty(self, stream: int) -> None:
         """Remove a stream that has no strip left and whose epoch is over."""
         if any(strip[0] == stream for strip in self._strips):
@@ -133,8 +156,10 @@ class Intake:
             ledger.streams.pop((row[1], row[2]), None)
 
     def forget_gateway(self, gateway: int) -> None:
-        """Read a gateway's ledgers from the tables again: another process may have written."""
-        self.write()
+        """Read a gateway's ledgers from the tables again: another process may have written.
+
+        Nothing may be gathered: call `write` before.
+        """
         for epoch in self._of_gateway.pop(gateway, ()):
             self._epochs.pop((gateway, epoch), None)
 
@@ -166,16 +191,26 @@ class Intake:
     def ingest(self, job: Ingest) -> None:
         """Store what is new of a job and fill in its answer."""
         ledger = self.epoch(job.gateway, job.epoch, job.received_ns)
+        if self._shared and ledger.over == OVER and (job.gateway, job.epoch) not in self._touched:
+            self.drop(job.gateway, job.epoch)  # another process may have deleted its streams
+            ledger = self.epoch(job.gateway, job.epoch, job.received_ns)
         have = ledger.have
         records = job.records
         seqs = [record.seq for record in records]
-        intervals = runs(seqs)
+        intervals = of_seqs(seqs)
         fresh: Sequence[Record] = records
-        if len(intervals) > 1 or intervals[0][0] <= have.top or len(seqs) != _count(intervals):
+        if len(intervals) > 1 or intervals[0][0] <= have.last:
+            intervals = normalise((seq, seq) for seq in seqs)
             fresh = list({r.seq: r for r in reversed(records) if r.seq not in have}.values())
             fresh.reverse()
+            if len(fresh) < len(records):
+                job.conflicts = self._conflicts(ledger, records)
+                intervals = subtract(intervals, job.conflicts)
+        for first, last in intervals:
+            have.add(first, last)
         if fresh:
             self._touched[job.gateway, job.epoch] = ledger
+            ledger.sums.note(self._db, ledger.pk, fresh)
         regrouper = self._regrouper
         regrouper.newest = -1
         for record in fresh:
@@ -184,11 +219,18 @@ class Intake:
                 self._one(ledger, record, job)
         for strip in regrouper.strips():
             self._strip(ledger, strip, job.received_ns)
-        for first, last in intervals:
-            have.add(first, last)
         job.stored = len(fresh)
         job.newest = regrouper.newest
         job.intervals = tuple(intervals)
+
+    def _conflicts(self, ledger: EpochLedger, records: Sequence[Record]) -> tuple[Interval, ...]:
+        """Return the seqs under which another record is known to be stored."""
+        found = [
+            record.seq
+            for record in records
+            if record.seq in ledger.have and ledger.sums.differs(self._db, ledger.pk, record)
+        ]
+        return tuple(normalise((seq, seq) for seq in found))
 
     def _strip(self, ledger: EpochLedger, strip: Strip, received_ns: int) -> None:
         schema = ledger.sids.get(strip.sid)
@@ -250,23 +292,46 @@ class Intake:
         gap = rows.unpack_gap(payload)
         lost = self.epoch(ledger.gateway, gap.epoch, job.received_ns)
         self._touched[ledger.gateway, gap.epoch] = lost
-        # Accounted for, not stored: should such a record come after all, it is taken.
-        self._db.execute("INSERT INTO accounted VALUES (?, ?, ?)", (lost.pk, gap.first, gap.last))
+        missing = self._account(lost, gap)
+        if not missing:
+            return  # all of it is stored, or was given up before
+        records = count(missing)
+        whole = records == gap.last - gap.first + 1
         self._db.execute(
             "INSERT INTO gap (gateway, epoch, first, last, reason, t_from, t_to, readings,"
-            " received_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " records, received_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 lost.gateway,
                 lost.pk,
-                gap.first,
-                gap.last,
+                missing[0][0],
+                missing[-1][1],
                 gap.reason,
                 *_ticks(gap),
-                gap.readings,
+                gap.readings if whole else -1,
+                records,
                 job.received_ns,
             ),
         )
-        job.lost += ((gap_name(gap.reason), gap.last - gap.first + 1),)
+        job.lost += ((gap_name(gap.reason), records),)
+
+    def _account(self, lost: EpochLedger, gap: Gap) -> list[Interval]:
+        """Note that a GAP's seqs are not waited for; return those that are lost by it.
+
+        Accounted for, not stored: should such a record come after all, it is taken.
+        """
+        execute = self._db.execute
+        before = execute(
+            "SELECT first, last FROM accounted WHERE epoch = ? AND first <= ? AND last >= ?",
+            (lost.pk, gap.last + 1, gap.first - 1),
+        ).fetchall()
+        held = normalise([*before, *lost.have.within(gap.first, gap.last)])
+        execute(
+            "DELETE FROM accounted WHERE epoch = ? AND first <= ? AND last >= ?",
+            (lost.pk, gap.last + 1, gap.first - 1),
+        )
+        ((first, last),) = normalise([*before, (gap.first, gap.last)])
+        execute("INSERT INTO accounted VALUES (?, ?, ?)", (lost.pk, first, last))
+        return subtract([(gap.first, gap.last)], held)
 
     def _anchor(self, ledger: EpochLedger, payload: bytes) -> None:
         clock = rows.unpack_anchor(payload)
@@ -285,6 +350,11 @@ class Intake:
         )
 
     # Before COMMIT
+
+    def write_sums(self) -> None:
+        """Write the sums that are only in memory, before the file is closed."""
+        for ledger in self._epochs.values():
+            ledger.sums.write(self._db, ledger.pk)
 
     def write(self) -> list[EpochLedger]:
         """Write what was gathered; return the epochs that changed."""
@@ -306,10 +376,6 @@ class Intake:
                 [(ledger.pk, first, last) for first, last in written],
             )
         return touched
-
-
-def _count(intervals: Sequence[Interval]) -> int:
-    return sum(last - first + 1 for first, last in intervals)
 
 
 def _ticks(gap: Gap) -> tuple[int | None, int | None]:

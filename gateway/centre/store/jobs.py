@@ -57,8 +57,9 @@ class Binding(Job):
 class Ingest(Job):
     """Records of one `Data`. `offset_ns`: wall minus boottime as the centre estimates it.
 
-    Answer: `intervals` are committed, duplicates included; `stored` counts the new records,
-    `latency_s` is negative when unknown; `replaced`: another process owns the gateway now.
+    Answer: `intervals` are committed, duplicates included; `conflicts` are not: another record is
+    stored under each of these seqs. `stored` counts the new records, `latency_s` is negative when
+    unknown; `replaced`: another process owns the gateway now.
     """
 
     gateway: int
@@ -69,6 +70,7 @@ class Ingest(Job):
     received_ns: int
     queued: float = 0.0
     intervals: tuple[Interval, ...] = ()
+    conflicts: tuple[Interval, ...] = ()
     stored: int = 0
     readings: int = 0
     newest: int = -1
@@ -112,15 +114,20 @@ class Note(Job):
 
 @dataclass(slots=True)
 class Alive(Job):
-    """The node is alive: what a killed centre's sessions are closed with."""
+    """The node is alive: what a killed centre's sessions are closed with.
+
+    Answer: `taken` are sessions of this node whose gateway has come in at another since.
+    """
 
     wall_ns: int
+    taken: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
 class Purge(Job):
     """One small step of retention. With `stream`: strips before tick `before`; else rows of
-    `table` received before `before` (ns). `deleted` is the answer."""
+    `table` received before `before` (ns), or epochs whose agent has forgotten them before.
+    `deleted` is the answer."""
 
     table: str
     stream: int

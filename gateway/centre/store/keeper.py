@@ -8,15 +8,16 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.centre.store import layout
 from gateway.centre.store.jobs import Alive, Job, Purge, RestartLog
+from gateway.centre.store.prune import EPOCH, PURGED
 from gateway.centre.store.registry import ALIVE_S
-from gateway.centre.store.times import Offset, boot_offset
-from gateway.centre.store.writer import PURGED, Writer
+from gateway.centre.store.times import Offset, latest_offset
+from gateway.centre.store.writer import Writer
 from gateway.process.clock import Clock
 
 LOGGER = logging.getLogger(__name__)
@@ -45,7 +46,10 @@ class Retention:
 
 
 class Keeper:
-    """One per process; `first` is the process that does it when several share a file."""
+    """One per process; `first` is the process that deletes when several share a file.
+
+    `alive` is given each `Alive` job after its COMMIT.
+    """
 
     def __init__(
         self,
@@ -55,8 +59,10 @@ class Keeper:
         writer: Writer,
         *,
         first: bool = True,
+        alive: Callable[[Job], None] | None = None,
     ) -> None:
         self._first = first
+        self._alive = alive
         self.deleted = 0
         """Strips and rows deleted so far."""
         self._log = path.with_name(path.name + "-wal")
@@ -88,7 +94,7 @@ class Keeper:
                 self._copy_log()
                 if now - alive >= ALIVE_S:
                     alive = now
-                    self._writer.submit(Alive(wall_ns=self._clock.wall_ns()))
+                    self._writer.submit(Alive(wall_ns=self._clock.wall_ns(), done=self._alive))
                 if self._first and now - retained >= self._retention.every_s:
                     retained = now
                     self.retain(by_age=looks % DAYS_EVERY == 0)
@@ -170,7 +176,7 @@ class Keeper:
             ).fetchall()
             for last, boot in rows:
                 if boot not in offsets:
-                    offsets[boot] = boot_offset(self._db, boot)
+                    offsets[boot] = latest_offset(self._db, boot)
                 yield last, offsets[boot]
             if len(rows) < STREAMS:
                 return
@@ -182,7 +188,7 @@ class Keeper:
             ticks = offset.ticks(wall_ns)
             while not self._stop.is_set() and self._has_before(stream, ticks):
                 deleted += self._purge("strip", stream, ticks)
-        for table in PURGED:
+        for table in (*PURGED, EPOCH):
             while not self._stop.is_set():
                 step = self._purge(table, 0, wall_ns)
                 deleted += step

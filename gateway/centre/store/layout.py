@@ -10,16 +10,17 @@ from pathlib import Path
 from gateway.errors import StoreError
 
 APPLICATION_ID = 0x67775F31  # "gw_1"
-VERSION = 1
+VERSION = 2
 PAGE_SIZE = 4096
 """A live commit writes one page per stream it touches: small pages, less log. Measured."""
+# AUTOINCREMENT: boots, epochs and streams are deleted, and a number must never mean another one.
 _TABLES = """
 CREATE TABLE gateway (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, instance BLOB NOT NULL,
     first_ns INTEGER NOT NULL, session INTEGER, facts TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 CREATE TABLE boot (
-    id INTEGER PRIMARY KEY, gateway INTEGER NOT NULL, boot_id BLOB NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, gateway INTEGER NOT NULL, boot_id BLOB NOT NULL,
     first_ns INTEGER NOT NULL, offset_ns INTEGER, UNIQUE (gateway, boot_id)
 ) STRICT;
 CREATE TABLE anchor (
@@ -27,26 +28,35 @@ CREATE TABLE anchor (
     source INTEGER NOT NULL, error_us INTEGER NOT NULL, PRIMARY KEY (boot, boottime_ns, wall_ns)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE epoch (
-    id INTEGER PRIMARY KEY, gateway INTEGER NOT NULL, epoch INTEGER NOT NULL, boot INTEGER,
-    first_ns INTEGER NOT NULL, known_next INTEGER NOT NULL DEFAULT 1,
-    end_seq INTEGER, over INTEGER NOT NULL DEFAULT 0, promised BLOB, UNIQUE (gateway, epoch)
+    id INTEGER PRIMARY KEY AUTOINCREMENT, gateway INTEGER NOT NULL, epoch INTEGER NOT NULL,
+    boot INTEGER, first_ns INTEGER NOT NULL, known_next INTEGER NOT NULL DEFAULT 1,
+    end_seq INTEGER, over INTEGER NOT NULL DEFAULT 0, promised BLOB, gone_ns INTEGER,
+    UNIQUE (gateway, epoch)
 ) STRICT;
-CREATE INDEX epoch_open ON epoch (gateway) WHERE over <> 1;
+CREATE INDEX epoch_gateway ON epoch (gateway);
+CREATE INDEX epoch_listed ON epoch (gateway) WHERE gone_ns IS NULL;
+CREATE INDEX epoch_gone ON epoch (gone_ns) WHERE gone_ns IS NOT NULL;
+CREATE INDEX epoch_boot ON epoch (boot);
 CREATE TABLE ledger (
     epoch INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (epoch, first)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE accounted (epoch INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL)
-STRICT;
-CREATE INDEX accounted_epoch ON accounted (epoch);
+CREATE TABLE accounted (
+    epoch INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (epoch, first)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sums (
+    epoch INTEGER NOT NULL, chunk INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (epoch, chunk)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE schema (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, body BLOB NOT NULL)
 STRICT;
 CREATE TABLE binding (
     epoch INTEGER NOT NULL, sid INTEGER NOT NULL, schema INTEGER NOT NULL,
     PRIMARY KEY (epoch, sid)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX binding_schema ON binding (schema);
 CREATE TABLE stream (
-    id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, schema INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, epoch INTEGER NOT NULL, schema INTEGER NOT NULL,
     block INTEGER NOT NULL, span INTEGER NOT NULL DEFAULT 0, UNIQUE (epoch, schema, block)
 ) STRICT;
 CREATE TABLE strip (
@@ -58,17 +68,21 @@ CREATE TABLE event (
     received_ns INTEGER NOT NULL, kind TEXT NOT NULL, fields TEXT NOT NULL
 ) STRICT;
 CREATE INDEX event_gateway ON event (gateway, id);
+CREATE INDEX event_received ON event (received_ns);
 CREATE TABLE gap (
     id INTEGER PRIMARY KEY, gateway INTEGER NOT NULL, epoch INTEGER NOT NULL,
     first INTEGER NOT NULL, last INTEGER, reason INTEGER NOT NULL,
     t_from INTEGER, t_to INTEGER, next_epoch INTEGER, readings INTEGER NOT NULL,
+    records INTEGER,
     received_ns INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX gap_gateway ON gap (gateway, id);
+CREATE INDEX gap_received ON gap (received_ns);
 CREATE TABLE other (
     id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, kind INTEGER NOT NULL,
     received_ns INTEGER NOT NULL, payload BLOB NOT NULL
 ) STRICT;
+CREATE INDEX other_received ON other (received_ns);
 CREATE TABLE session (
     id INTEGER PRIMARY KEY, gateway INTEGER NOT NULL, node TEXT NOT NULL, boot INTEGER,
     epoch INTEGER, instance BLOB NOT NULL, remote TEXT NOT NULL, proxy TEXT NOT NULL,
@@ -76,6 +90,7 @@ CREATE TABLE session (
     side TEXT, cause TEXT, code INTEGER, reason TEXT, evidence TEXT
 ) STRICT;
 CREATE INDEX session_gateway ON session (gateway, opened_ns);
+CREATE INDEX session_closed ON session (closed_ns) WHERE closed_ns IS NOT NULL;
 CREATE INDEX session_open ON session (node) WHERE closed_ns IS NULL;
 CREATE TABLE node (name TEXT PRIMARY KEY, alive_ns INTEGER NOT NULL) STRICT;
 """
@@ -85,6 +100,15 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """Open (or make) the file for the writer thread. Raises: StoreError, sqlite3.Error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = _connect(path, "rwc")
+    try:
+        _set_up(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
@@ -96,7 +120,6 @@ def open_writer(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA cache_size = -65536")
     connection.execute("PRAGMA temp_store = MEMORY")
     _make(connection, path)
-    return connection
 
 
 def open_keeper(path: Path) -> sqlite3.Connection:

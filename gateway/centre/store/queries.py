@@ -165,18 +165,18 @@ def sessions(db: sqlite3.Connection, name: str, span: Span, limit: int) -> list[
 
 
 def gaps(db: sqlite3.Connection, name: str, span: Span, limit: int) -> list[Row]:
-    """Return gaps found in a span, newest first. `last` and `readings` ``None``: unknown."""
+    """Return gaps found in a span, newest first. ``None``: unknown."""
     offsets = Offsets(db)
     rows = db.execute(
         "SELECT g.first, g.last, g.reason, g.t_from, g.t_to, g.next_epoch, g.readings,"
-        " g.received_ns, e.epoch, e.boot, e.id FROM gap g JOIN epoch e ON e.id = g.epoch"
+        " g.received_ns, e.epoch, e.boot, e.id, g.records FROM gap g JOIN epoch e ON e.id = g.epoch"
         " WHERE g.gateway = ? AND g.received_ns BETWEEN ? AND ? ORDER BY g.id DESC LIMIT ?",
         (gateway_pk(db, name), span.from_ns, span.to_ns, min(limit, MAX_ROWS)),
     ).fetchall()
     result: list[Row] = []
     for row in rows:
         first, last, reason, t_from, t_to, following, readings = row[:7]
-        received_ns, epoch, boot, key = row[7:]
+        received_ns, epoch, boot, key, records = row[7:]
         offset = offsets.of(boot)
         to_ns = None if t_to is None else offset.wall_ns(t_to)
         if reason == GapReason.NOT_RECEIVED and t_from is None:
@@ -189,6 +189,7 @@ def gaps(db: sqlite3.Connection, name: str, span: Span, limit: int) -> list[Row]
                 "epoch": f"{unsigned(epoch):016x}",
                 "first": first,
                 "last": last,
+                "records": records,
                 "reason": gap_name(reason),
                 "found_by": "agent" if reason < 16 else "centre",
                 "from_ns": None if t_from is None else offset.wall_ns(t_from),

@@ -1,7 +1,7 @@
-"""Gateways, boots, epochs and sessions: who said `Hello`, what is known, what is lost for good.
+"""Gateways, boots and sessions: who said `Hello`, and what `Welcome` tells.
 
-Owns the answer to `Hello` and the centre's own gaps: an epoch that will get no more records, and
-ended without END or with holes. Runs inside the writer's transaction.
+Owns the answer to `Hello` and the sessions' rows; what is lost is `verdicts`'. Runs inside the
+writer's transaction.
 """
 
 import json
@@ -10,18 +10,21 @@ from dataclasses import asdict
 
 import msgpack
 
-from gateway.centre.store.intake import OPEN, OVER, WAITING, EpochLedger, Intake, gap_name
+from gateway.centre.store.intake import EpochLedger, Intake
 from gateway.centre.store.jobs import Alive, Farewell, Greeting, Note, Pairs, Progress
+from gateway.centre.store.verdicts import Verdicts
 from gateway.errors import StoreError
 from gateway.reading import TICK_NS
-from gateway.wire.ledger import loss, normalise, subtract
 from gateway.wire.limits import MAX_INTERVALS
-from gateway.wire.message import EpochHave, EpochState, GapReason, Hello, Interval
+from gateway.wire.message import ClockReading, EpochHave, EpochState, Hello
 
 ALIVE_S = 5.0
 """How often a node says that it is alive."""
 DEAD_NS = 20_000_000_000
 """A node silent for longer holds no session any more."""
+ANCHOR_EVERY_NS = 3_600_000_000_000
+ANCHOR_MOVED_NS = 100_000_000
+"""A gateway that reconnects all the time adds an anchor an hour, unless its clock has moved."""
 _SCHEMA_EPOCHS = 16
 _MAX_TOLD_SCHEMAS = 256
 
@@ -34,6 +37,7 @@ class Registry:
     ) -> None:
         self._db = connection
         self._intake = intake
+        self._verdicts = Verdicts(connection, intake)
         self._node = node
         self._shared = shared
 
@@ -47,35 +51,30 @@ class Registry:
             job.refused = True
             return
         if self._shared:  # another process may have written since
+            job.gaps = self.touched(self._intake.write(), job.received_ns)
             self._intake.forget_gateway(gateway)
         boot = self._boot(gateway, hello.boot_id, job.received_ns)
         self._offset(boot, job.received_ns - hello.clock.boottime_ns)
-        self._db.execute(
-            "INSERT OR IGNORE INTO anchor VALUES (?, ?, ?, ?, ?)",
-            (
-                boot,
-                hello.clock.boottime_ns,
-                hello.clock.wall_ns,
-                int(hello.clock.source),
-                hello.clock.error_us,
-            ),
-        )
+        self._anchor(boot, hello.clock)
         ledgers = [self._epoch(gateway, state, job) for state in hello.epochs]
-        self._take_over(gateway, ledgers, job)
+        job.gaps += self._verdicts.heard(gateway, ledgers, hello.complete, job.received_ns)
         job.have = tuple(
-            EpochHave(state.epoch, tuple(ledger.have.intervals()[-MAX_INTERVALS:]))
+            EpochHave(state.epoch, tuple(ledger.have)[-MAX_INTERVALS:])
             for state, ledger in zip(hello.epochs, ledgers, strict=True)
         )
-        self._open_session(job, boot, ledgers[-1].pk if ledgers else None)
+        self._open_session(job, boot, ledgers[-1].pk)
         job.schemas = self._schemas(gateway)
         job.previous = self._previous(gateway, hello.boot_id)
 
+    def gateway(self, name: str) -> int | None:
+        """Return a gateway's key, ``None`` if it never came in."""
+        row = self._db.execute("SELECT id FROM gateway WHERE name = ?", (name,)).fetchone()
+        return None if row is None else int(row[0])
+
     def _gateway(self, hello: Hello, received_ns: int) -> int:
-        row = self._db.execute(
-            "SELECT id FROM gateway WHERE name = ?", (hello.gateway_id,)
-        ).fetchone()
-        if row is not None:
-            return int(row[0])
+        known = self.gateway(hello.gateway_id)
+        if known is not None:
+            return known
         pk = self._db.execute(
             "INSERT INTO gateway (name, instance, first_ns) VALUES (?, ?, ?)",
             (hello.gateway_id, hello.instance, received_ns),
@@ -113,111 +112,42 @@ class Registry:
             (offset_ns, boot, offset_ns),
         )
 
+    def _anchor(self, boot: int, clock: ClockReading) -> None:
+        """Keep the anchor that a `Hello` is, unless it says what a recent one said."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO anchor SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"
+            " (SELECT 1 FROM anchor WHERE boot = ?1 AND source = ?4 AND boottime_ns"
+            " BETWEEN ?2 - ?6 AND ?2 AND abs((wall_ns - boottime_ns) - (?3 - ?2)) < ?7)",
+            (
+                boot,
+                clock.boottime_ns,
+                clock.wall_ns,
+                int(clock.source),
+                clock.error_us,
+                ANCHOR_EVERY_NS,
+                ANCHOR_MOVED_NS,
+            ),
+        )
+
     def _epoch(self, gateway: int, state: EpochState, job: Greeting) -> EpochLedger:
         ledger = self._intake.epoch(gateway, state.epoch, job.received_ns)
         if ledger.boot is None:
             ledger.boot = self._boot(gateway, state.boot_id, job.received_ns)
         ledger.promised = list(state.available)
         self._db.execute(
-            "UPDATE epoch SET boot = ?, promised = ?, known_next = max(known_next, ?) WHERE id = ?",
+            "UPDATE epoch SET boot = ?, promised = ?, known_next = max(known_next, ?),"
+            " gone_ns = NULL WHERE id = ?",
             (ledger.boot, msgpack.packb(ledger.promised), state.next_seq, ledger.pk),
         )
         return ledger
 
-    def _take_over(self, gateway: int, ledgers: list[EpochLedger], job: Greeting) -> None:
-        """The last epoch in `Hello` is current; every other is waited for, or over."""
-        listed = {ledger.pk for ledger in ledgers}
-        current = ledgers[-1] if ledgers else None
-        if current is not None and current.over != OPEN:
-            self._reopen(current, OPEN)
-        rows = self._db.execute(
-            "SELECT epoch FROM epoch WHERE gateway = ? AND over <> ?", (gateway, OVER)
-        ).fetchall()
-        for (number,) in rows:
-            ledger = self._intake.epoch(gateway, number & (1 << 64) - 1, job.received_ns)
-            if ledger is current:
-                continue
-            self._state(ledger, WAITING)
-            if ledger.pk not in listed:
-                if not job.hello.complete:
-                    continue  # there was no room in `Hello`: the agent may hold some of it
-                ledger.promised = []
-            job.gaps += self.finish(ledger, job.received_ns)
-        for ledger in ledgers[:-1]:
-            if ledger.over == OVER and subtract(ledger.promised, self._covered(ledger)):
-                self._reopen(ledger, WAITING)
-
-    def _state(self, ledger: EpochLedger, over: int) -> None:
-        if ledger.over != over:
-            ledger.over = over
-            self._db.execute("UPDATE epoch SET over = ? WHERE id = ?", (over, ledger.pk))
-
-    def _reopen(self, ledger: EpochLedger, over: int) -> None:
-        """More of an epoch comes after all (a restored card): our gaps of it do not stand."""
-        self._state(ledger, over)
-        self._db.execute(
-            "DELETE FROM gap WHERE epoch = ? AND reason >= ?",
-            (ledger.pk, int(GapReason.NOT_RECEIVED)),
-        )
-
-    def _covered(self, ledger: EpochLedger) -> list[Interval]:
-        """Return the seqs of an epoch that are stored or accounted for."""
-        accounted = self._db.execute(
-            "SELECT first, last FROM accounted WHERE epoch = ?", (ledger.pk,)
-        )
-        return normalise([*ledger.have.intervals(), *accounted])
-
     def touched(self, ledgers: list[EpochLedger], received_ns: int) -> tuple[tuple[str, int], ...]:
         """Look at epochs that got records; return the gaps found as (reason, records or -1)."""
-        gaps: tuple[tuple[str, int], ...] = ()
-        for ledger in ledgers:
-            if ledger.over == OVER:
-                self._reopen(ledger, WAITING)
-            if ledger.over == WAITING:
-                gaps += self.finish(ledger, received_ns)
-        return gaps
-
-    def finish(self, ledger: EpochLedger, received_ns: int) -> tuple[tuple[str, int], ...]:
-        """Close an epoch that will get no more records; write the gaps it leaves."""
-        covered = self._covered(ledger)
-        if subtract(ledger.promised, covered):
-            return ()
-        self._state(ledger, OVER)
-        known, following = self._db.execute(
-            "SELECT known_next, (SELECT min(n.id) FROM epoch n WHERE n.gateway = e.gateway"
-            " AND n.id > e.id) FROM epoch e WHERE e.id = ?",
-            (ledger.pk,),
-        ).fetchone()
-        verdict = loss(covered, ledger.end_seq, (known, ()), current=False)
-        newest = self._newest(ledger)
-        written: list[tuple[object, ...]] = []
-        found = []
-        for first, last in verdict.lost:
-            after = newest if first > ledger.have.top else None  # else `queries` finds its place
-            written.append((after, following, first, last, int(GapReason.NOT_RECEIVED)))
-            found.append((gap_name(GapReason.NOT_RECEIVED), last - first + 1))
-        if verdict.tail_from is not None:
-            written.append((newest, following, verdict.tail_from, None, int(GapReason.CUT_OFF)))
-            found.append((gap_name(GapReason.CUT_OFF), -1))
-        self._db.executemany(
-            "INSERT INTO gap (t_from, next_epoch, first, last, reason, gateway, epoch,"
-            " readings, received_ns) VALUES (?, ?, ?, ?, ?, ?, ?, -1, ?)",
-            [(*row, ledger.gateway, ledger.pk, received_ns) for row in written],
-        )
-        return tuple(found)
-
-    def _newest(self, ledger: EpochLedger) -> int | None:
-        """Return the ticks of the last row stored of an epoch."""
-        row = self._db.execute(
-            "SELECT max((SELECT t + span FROM strip WHERE stream = s.id ORDER BY t DESC LIMIT 1))"
-            " FROM stream s WHERE s.epoch = ?",
-            (ledger.pk,),
-        ).fetchone()
-        return None if row is None else row[0]
+        return self._verdicts.touched(ledgers, received_ns)
 
     # Sessions
 
-    def _open_session(self, job: Greeting, boot: int, epoch: int | None) -> None:
+    def _open_session(self, job: Greeting, boot: int, epoch: int) -> None:
         hello = job.hello
         facts = {
             "software": hello.software,
@@ -289,18 +219,26 @@ class Registry:
         )
 
     def alive(self, job: Alive) -> None:
-        """Note that this node runs."""
+        """Note that this node runs; see which of its sessions another process has taken."""
         self._db.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (self._node, job.wall_ns))
+        if self._shared:
+            rows = self._db.execute(
+                "SELECT s.id FROM session s JOIN gateway g ON g.id = s.gateway"
+                " WHERE s.node = ? AND s.closed_ns IS NULL AND g.session <> s.id",
+                (self._node,),
+            ).fetchall()
+            job.taken = tuple(row[0] for row in rows)
 
-    def close_left_open(self) -> int:
-        """Close the sessions a killed process of this node left open; return how many."""
-        row = self._db.execute("SELECT alive_ns FROM node WHERE name = ?", (self._node,)).fetchone()
-        alive_ns = 0 if row is None else row[0]
+    def close_left_open(self, now_ns: int) -> int:
+        """Close the sessions that a killed process of this node, or a node long dead, left open;
+        return how many."""
         return self._db.execute(
-            "UPDATE session SET closed_ns = max(opened_ns, ?), side = 'centre',"
+            "UPDATE session SET closed_ns = max(opened_ns, coalesce("
+            "(SELECT alive_ns FROM node n WHERE n.name = session.node), 0)), side = 'centre',"
             " cause = 'centre_lost', code = 1006, reason = 'the centre was killed'"
-            " WHERE closed_ns IS NULL AND node = ?",
-            (alive_ns, self._node),
+            " WHERE closed_ns IS NULL AND (node = ? OR node NOT IN"
+            " (SELECT name FROM node WHERE alive_ns > ?))",
+            (self._node, now_ns - DEAD_NS),
         ).rowcount
 
     # What Welcome tells

@@ -20,6 +20,8 @@ MAX_SPAN = 3600 * 1_000_000_000 // TICK_NS
 BODY = 900
 """Bytes aimed at for a body: more than a quarter of a page would take a page of its own."""
 _LIMIT = 1 << 61
+_SCALARS = frozenset((float, int, bool, str, type(None)))
+"""Types of a value; anything else, nested as deep as it likes, is no reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Regrouper:
                     or type(row[1]) is not int
                     or type(row[2]) is not list
                     or not 0 <= row[0] <= MAX_ARRAY
+                    or not _SCALARS.issuperset(map(type, row[2]))
+                    or not (len(row) == 3 or _are_causes(row[3]))
                 ):
                     return False
                 time += row[1]  # from the row before it
@@ -74,6 +78,7 @@ class Regrouper:
         groups = self._groups
         for row, t in zip(rows, times, strict=True):
             row[1] = t
+            del row[4:]  # elements of a later version, of whatever form
             key = (sid, row[0])
             group = groups.get(key)
             if group is None:
@@ -116,6 +121,12 @@ def _end_of_strip(rows: list[list[object]], start: int, base: int, most: int) ->
     while stop < len(rows) and _time(rows[stop]) == last:
         stop += 1
     return stop
+
+
+def _are_causes(causes: object) -> bool:
+    if type(causes) is list:
+        return {int}.issuperset(map(type, causes))
+    return causes is None or type(causes) is int
 
 
 def _time(row: list[object]) -> int:

@@ -1,6 +1,7 @@
-"""Boottime to wall time, when read: the best anchor of a boot gives the offset.
+"""Boottime to wall time: the best anchor of a boot gives the offset when readings are read, the
+centre's own clock when they are aged.
 
-Owns the choice of the anchor. Stored records are never rewritten; a boot whose clock was never
+Owns the choice. Stored records are never rewritten; a boot whose clock was never
 synchronised is bounded by what the centre saw, and said to be so.
 """
 
@@ -47,6 +48,26 @@ def boot_offset(db: sqlite3.Connection, boot: int | None) -> Offset:
     ).fetchone()
     if row is not None:
         return Offset(row[0], ClockSource(row[1]).name.lower(), row[2])
+    return _seen(db, boot)
+
+
+def latest_offset(db: sqlite3.Connection, boot: int | None) -> Offset:
+    """Return the offset by which readings are aged: no clock of a gateway makes them older.
+
+    What the centre measured at `Hello` is late by the message's way at most. A gateway whose
+    battery-backed clock says 2000 would else lose its readings on arrival.
+    """
+    if boot is None:
+        return UNKNOWN
+    seen = _seen(db, boot)
+    said = boot_offset(db, boot)
+    trusted = said.source in ("ptp", "ntp") and seen.source != "centre"
+    return said if trusted or seen is UNKNOWN else seen
+
+
+def _seen(db: sqlite3.Connection, boot: int) -> Offset:
+    """Return what the centre's own clock says of a boot: exact to a message's way if it was
+    connected, else a bound."""
     row = db.execute("SELECT offset_ns FROM boot WHERE id = ?", (boot,)).fetchone()
     if row is not None and row[0] is not None:
         return Offset(row[0], "centre", -1)

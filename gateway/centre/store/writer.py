@@ -1,8 +1,9 @@
 """The writer thread: jobs in, one transaction for many, answers out after COMMIT.
 
 Owns the queue, the transactions and what happens when the disk refuses: nothing is answered, the
-jobs wait and are tried again. Live jobs go first; a transaction of backlog is short, so that live
-ones never wait long. Never runs on the loop's thread.
+jobs wait and are tried again. Live jobs go first; a turn of backlog is short, so that live ones
+never wait long, and comes at the latest after `PATIENCE` transactions, so that a busy fleet does
+not starve it. Never runs on the loop's thread.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ from gateway.centre.store.jobs import (
     Purge,
     RestartLog,
 )
+from gateway.centre.store.prune import purge
 from gateway.centre.store.registry import Registry, checked_node
 from gateway.errors import StoreError
 from gateway.process.clock import Clock
@@ -37,9 +39,14 @@ MAX_LIVE_JOBS = 512
 """Jobs of one transaction of live data."""
 BACKLOG_S = 0.010
 """Seconds of work after which a transaction of backlog commits."""
+PATIENCE = 4
+"""Transactions of live data in a row while backlog waits."""
 RETRY_S = 1.0
 """Seconds between attempts while the disk refuses."""
-_WAITING_ERRORS = ("full", "readonly", "disk i/o", "unable to open", "locked", "busy", "malformed")
+_OF_THE_DISK = (sqlite3.Error, MemoryError, OSError)
+_OF_THE_JOB = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError)
+"""SQLite's errors that what was to be stored can cause. Every other is the disk's or the file's:
+the jobs wait, however long, and no gateway is told that its records are bad."""
 
 
 class Writer:
@@ -64,10 +71,13 @@ class Writer:
         self._shared = shared
         self._live: deque[Job] = deque()
         self._backlog: deque[Job] = deque()
+        self._waiting: dict[int, int] = {}
+        """Jobs of backlog in the queue of each gateway that has some."""
         self._wake = threading.Condition()
         self._closing = False
         self._db = layout.open_writer(path)
-        self._intake = Intake(self._db)
+        self._impatient = 0
+        self._intake = Intake(self._db, shared)
         self._registry = Registry(self._db, self._intake, checked_node(node), shared)
         self._thread = threading.Thread(target=self._run, name="centre.store", daemon=True)
 
@@ -75,7 +85,7 @@ class Writer:
         """Start; return how many sessions a killed process left open (they are closed now)."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            left = self._registry.close_left_open()
+            left = self._registry.close_left_open(self._clock.wall_ns())
             self._registry.alive(Alive(wall_ns=self._clock.wall_ns()))
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -90,6 +100,7 @@ class Writer:
         """Queue a job; it never blocks. The caller holds its sources when `queued` is too much."""
         with self._wake:
             (self._backlog if job.backlog else self._live).append(job)
+            self._count(job, 1)
             self.queued += job.size
             self._wake.notify()
 
@@ -113,12 +124,21 @@ class Writer:
                 while not self._live and not self._backlog and not self._closing:
                     self._wake.wait()
                 if not self._live and not self._backlog:
-                    return
-            if not self._turn():
+                    break
+            try:
+                going = self._turn()
+            except Exception as error:  # a bug here; the thread must live on, or all gateways wait
+                LOGGER.exception("the store's thread stumbled")
+                self.trouble, going = f"{type(error).__name__}: {error}", False
+            if not going:
                 with self._wake:
                     if self._closing:
                         return
                     self._wake.wait_for(lambda: self._closing, RETRY_S)
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("BEGIN IMMEDIATE")
+            self._intake.write_sums()
+            self._db.execute("COMMIT")
 
     def _turn(self) -> bool:
         """Run one transaction; ``False`` when the disk refused and the jobs wait."""
@@ -128,32 +148,69 @@ class Writer:
             self._fill(done)
             self._end_of_transaction(done)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except _OF_THE_DISK as error:
             self._rollback()
-            return self._refused(done, error)
+            if not isinstance(error, _OF_THE_JOB):
+                self._put_back(done, error)
+                return False
+            LOGGER.error("a job broke the transaction jobs=%d error=%s", len(done), error)
+            return self._one_by_one(done)
         except Exception:
             LOGGER.exception("a job broke the transaction jobs=%d", len(done))
             self._rollback()
-            self._one_by_one(done)
-            return True
+            return self._one_by_one(done)
         self._answer(done)
         return True
 
     def _fill(self, done: list[Job]) -> None:
         live, backlog = self._live, self._backlog
         while live and len(done) < MAX_LIVE_JOBS:
+            if isinstance(live[0], Greeting):
+                self._before_greeting(live[0], done)
             job = live.popleft()
             done.append(job)
             self._apply(job)
-        if done:
+        self._impatient = self._impatient + 1 if done and backlog else 0
+        if done and self._impatient < PATIENCE:
             return
+        self._impatient = 0
         began = self._clock.now()
-        while backlog and not live:
-            job = backlog.popleft()
+        while backlog and (done or not live):
+            with self._wake:
+                job = backlog.popleft()
+                self._count(job, -1)
             done.append(job)
             self._apply(job)
             if self._clock.now() - began > BACKLOG_S:
                 return
+
+    def _before_greeting(self, greeting: Greeting, done: list[Job]) -> None:
+        """Store what an earlier session of the gateway left in the queue, before it is judged.
+
+        A gateway's backlog in the queue is bounded by its window.
+        """
+        gateway = self._registry.gateway(greeting.hello.gateway_id)
+        if gateway is None or gateway not in self._waiting:
+            return
+        with self._wake:
+            waiting = [
+                job for job in self._backlog if isinstance(job, Ingest) and job.gateway == gateway
+            ]
+            for job in waiting:
+                self._backlog.remove(job)
+            del self._waiting[gateway]
+        done += waiting
+        for job in waiting:
+            self._apply(job)
+
+    def _count(self, job: Job, change: int) -> None:
+        """Keep `_waiting` right; the lock is held."""
+        if isinstance(job, Ingest) and job.backlog:
+            left = self._waiting.get(job.gateway, 0) + change
+            if left:
+                self._waiting[job.gateway] = left
+            else:
+                del self._waiting[job.gateway]
 
     def _apply(self, job: Job) -> None:
         if isinstance(job, Ingest):
@@ -175,9 +232,7 @@ class Writer:
         elif isinstance(job, Alive):
             self._registry.alive(job)
         elif isinstance(job, Purge):
-            job.deleted = purge(self._db, job)
-            if job.stream and job.deleted:
-                self._intake.drop_empty(job.stream)
+            job.deleted = purge(self._db, self._intake, job)
         elif not isinstance(job, RestartLog):
             raise StoreError(f"{type(job).__name__}: not a job of the store")
 
@@ -213,17 +268,12 @@ class Writer:
     def _rollback(self) -> None:
         self._intake.forget()
         if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):  # else the next BEGIN says it again
+                self._db.execute("ROLLBACK")
 
-    def _refused(self, done: list[Job], error: sqlite3.Error) -> bool:
-        text = str(error)
-        waits = isinstance(error, sqlite3.DatabaseError) and any(
-            word in text.lower() for word in _WAITING_ERRORS
-        )
-        if not waits and done:
-            LOGGER.error("a job broke the transaction jobs=%d error=%s", len(done), text)
-            self._one_by_one(done)
-            return True
+    def _put_back(self, jobs: list[Job], error: BaseException) -> None:
+        """Let jobs wait for the disk, before those that came later."""
+        text = str(error) or type(error).__name__
         if not self.trouble:
             LOGGER.error(
                 "store cannot write; nothing is acked until it can path=%s error=%s",
@@ -231,14 +281,16 @@ class Writer:
                 text,
             )
         self.trouble = text
-        for job in reversed(done):
-            _reset(job)
-            (self._backlog if job.backlog else self._live).appendleft(job)
-        return False
+        with self._wake:
+            for job in reversed(jobs):
+                _reset(job)
+                (self._backlog if job.backlog else self._live).appendleft(job)
+                self._count(job, 1)
 
-    def _one_by_one(self, done: list[Job]) -> None:
-        """Find the job that cannot be stored; the others are stored."""
-        for job in done:
+    def _one_by_one(self, jobs: list[Job]) -> bool:
+        """Find the job that cannot be stored; the others are stored. ``False``: the disk refused
+        meanwhile, and the rest waits."""
+        for at, job in enumerate(jobs):
             _reset(job)
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -246,43 +298,20 @@ class Writer:
                 self._end_of_transaction([job])
                 self._db.execute("COMMIT")
             except Exception as error:
-                LOGGER.exception("job cannot be stored kind=%s", type(job).__name__)
                 self._rollback()
+                if isinstance(error, _OF_THE_DISK) and not isinstance(error, _OF_THE_JOB):
+                    self._put_back(jobs[at:], error)
+                    return False
+                LOGGER.exception("job cannot be stored kind=%s", type(job).__name__)
                 job.failed = f"{type(error).__name__}: {error}"
             self._answer([job])
+        return True
 
 
 def _reset(job: Job) -> None:
     """Take back what an undone transaction wrote into a job."""
     if isinstance(job, Ingest):
-        job.intervals, job.stored, job.readings = (), 0, 0
-        job.lost = ()
+        job.intervals, job.conflicts, job.stored, job.readings = (), (), 0, 0
+        job.lost, job.newest, job.replaced = (), -1, False
     elif isinstance(job, Greeting):
         job.refused, job.gaps = False, ()
-
-
-def purge(db: sqlite3.Connection, job: Purge) -> int:
-    """Delete one small step of what is older than retention allows."""
-    if job.stream:
-        bound = db.execute(
-            "SELECT t FROM strip WHERE stream = ? AND t < ? ORDER BY t LIMIT 1 OFFSET ?",
-            (job.stream, job.before, job.limit),
-        ).fetchone()
-        before = job.before if bound is None else bound[0]
-        return db.execute(
-            "DELETE FROM strip WHERE stream = ? AND t < ?", (job.stream, before)
-        ).rowcount
-    return db.execute(
-        f"DELETE FROM {job.table} WHERE rowid IN (SELECT rowid FROM {job.table}"
-        f" WHERE {PURGED[job.table]} < ? ORDER BY rowid LIMIT ?)",
-        (job.before, job.limit),
-    ).rowcount
-
-
-PURGED = {
-    "event": "received_ns",
-    "gap": "received_ns",
-    "other": "received_ns",
-    "session": "coalesce(closed_ns, 9223372036854775807)",
-}
-"""Tables that retention empties by the time they were received, and their column."""
