@@ -141,16 +141,13 @@ class Scanner:
         settings = sweep.settings
         if settings.parity in self._refused or not sweep.unit_ids:
             return
-        bus = Bus(
-            BusSettings("scan", self._port, settings.baud, settings.parity, settings.stop_bits),
-            self._clock,
-        )
+        bus = self._bus(settings)
         self._left_s -= self._cost(settings) * len(sweep.unit_ids)
         try:
             bus.open()
         except PortLostError as error:
             if not self._opened:
-                raise
+                self._must_open(settings)
             yield self._refuse(settings, str(error.__cause__ or error))
             return
         self._opened = True
@@ -161,6 +158,17 @@ class Scanner:
                 yield from self._ask_all(bus, sweep)
         finally:
             bus.close()
+
+    def _bus(self, settings: Settings) -> Bus:
+        port = BusSettings("scan", self._port, settings.baud, settings.parity, settings.stop_bits)
+        return Bus(port, self._clock)
+
+    def _must_open(self, settings: Settings) -> None:
+        """Tell a port that refuses a parity from one that cannot be used: the latter raises."""
+        plain = self._bus(Settings(settings.baud, "none"))
+        plain.open()
+        plain.close()
+        self._opened = True
 
     def _refuse(self, settings: Settings, reason: str) -> Skipped:
         """Leave a setting out; a parity refused once is refused at every baud."""

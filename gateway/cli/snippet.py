@@ -40,7 +40,7 @@ def bus_name(port: str) -> str:
     if adapter:
         return f"rs485-{adapter.group(1)[-12:]}"
     word = _WORD.sub("-", str(Path(port).absolute()).removeprefix("/dev/")).strip("-")
-    return f"rs485-{word}"[:32]
+    return f"rs485-{word or 'port'}"[:32]
 
 
 def device_name(bus: str, found: Found, profiles: Mapping[str, Profile | None]) -> str:

@@ -71,6 +71,14 @@ def test_a_parity_that_the_port_refuses_is_named_once(port: str) -> None:
     assert {step.settings for step in steps if isinstance(step, Trying)} == {AT}
 
 
+def test_a_parity_refused_at_the_first_try_is_no_reason_to_give_up(port: str) -> None:
+    """The kernel says EINVAL when nothing but the parity would change: the port itself is fine."""
+    scan(port, Wanted((AT,), (3,), (), 0.06))  # the port is at 19200 8N1 now
+    steps = scan(port, Wanted((Settings(19200, "even"), AT), (3,), (), 0.06))
+    assert [step.settings.parity for step in steps if isinstance(step, Skipped)] == ["even"]
+    assert found(steps) == {3: "abb-b23"}
+
+
 def test_nobody_at_the_usual_ids_brings_all(port: str) -> None:
     """When no usual unit id answers anywhere, all are asked until a setting answers."""
     wanted = Wanted((Settings(38400, "none"), AT), (1,), (11, 12), 0.06)
