@@ -34,7 +34,8 @@ from gateway.host.nl80211 import Disconnected
 from gateway.host.reboot import Phase, Verdict
 from gateway.host.sample import Sample, aggregate, blocks, trace
 from gateway.host.supply import SupplyChoice, SupplyKind
-from gateway.host.trouble import Bucket, Change, Watch
+from gateway.host.telling import Bucket, Telling, Told
+from gateway.host.trouble import Watch
 from gateway.process.clock import Clock
 from gateway.process.timesync import TimeSync
 from gateway.reading import Row, Schema, SchemaBlock
@@ -78,8 +79,7 @@ class Host:
         self._window: list[Sample] = []
         self._links: list[tuple[str, LinkKind]] = []
         self._traced_ns = 0
-        self._bucket = Bucket()
-        self._suppressed = 0
+        self._telling = Telling()
         self._traces = Bucket()
         self._threads: list[Ticker] = []
         self._stopping = False
@@ -247,14 +247,16 @@ class Host:
         self._follow_links(sample)
         changes = [
             change
-            for name, told in disconnections
+            for name, word in disconnections
             for change in self._watch.disconnected(
-                name, told.reason, told.by_ap, sample.source_time_ns / 1e9
+                name, word.reason, word.by_ap, sample.source_time_ns / 1e9
             )
         ]
         changes += self._watch.see(sample)
         for change in changes:
-            self._tell(change)
+            self.counters.changed(change)
+        for told in self._telling.admit(changes, self._clock.now()):
+            self._tell(told)
 
     # -- recording -----------------------------------------------------------------------------
 
@@ -272,18 +274,14 @@ class Host:
             self._links = (self._links + fresh)[:MAX_LINKS]
             self.recompose()
 
-    def _tell(self, change: Change) -> None:
-        """Record a change, unless the bucket is empty: then it is only counted."""
-        self.counters.changed(change)
-        if change.kind in (EventKind.SUPPLY_LOW, EventKind.SUPPLY_RECOVERED):
-            self.counters.low = change.trouble
-        if not self._bucket.take(self._clock.now()):
-            self._suppressed += 1
-            return
+    def _tell(self, told: Told) -> None:
+        """Record a change."""
+        change = told.change
         fields = dict(change.fields)
-        if self._suppressed:
-            fields["suppressed"] = self._suppressed
-            self._suppressed = 0
+        if told.suppressed:
+            fields["suppressed"] = told.suppressed
+        if told.delayed_s:
+            fields["delayed_s"] = round(told.delayed_s, 1)
         self._log_line(change.kind.value, trouble=change.trouble)
         if change.kind in (EventKind.SUPPLY_LOW, EventKind.SUPPLY_RECOVERED):
             self._boots.supply(change.trouble, self._instant())

@@ -21,7 +21,6 @@ class HostCounters:
 
     looks: int = 0
     lowest_v: float | None = None
-    low: bool = False
     changes: dict[EventKind, int] = field(default_factory=dict)
 
     def seen(self, sample: Sample) -> None:

@@ -1,8 +1,7 @@
 """Changes worth telling: the supply sags, a carrier or a radio goes, the route moves.
 
-Owns when a change counts. Trouble counts at once, its end after `CLEAR_S` without it, so that
-something that flaps tells at most a pair of events in that time; and a bucket of tokens bounds what
-a bad day may write: 10 at once, then one every 30 s. What is held back is counted and told next.
+Owns when a change counts: trouble at once, its end after `CLEAR_S` without it, so that something
+that flaps makes at most a pair of changes in that time. How much of it is told is `telling`'s.
 """
 
 from dataclasses import dataclass, field
@@ -14,8 +13,6 @@ from gateway.host.sample import RADIO, LinkSample, Sample
 CLEAR_S = 10.0
 RADIO_MISSES = 2
 """Looks in a row without a level before a radio counts as lost: one may just not have answered."""
-BURST = 10.0
-REFILL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +22,6 @@ class Change:
     kind: EventKind
     trouble: bool
     fields: tuple[tuple[str, Scalar], ...]
-
-
-@dataclass(slots=True)
-class Bucket:
-    """At most `burst` at once, then one every `refill_s`."""
-
-    burst: float = BURST
-    refill_s: float = REFILL_S
-    level: float = BURST
-    at: float | None = None
-
-    def take(self, now: float) -> bool:
-        """Say whether there is a token, and take it."""
-        if self.at is not None:
-            self.level = min(self.burst, self.level + (now - self.at) / self.refill_s)
-        self.at = now
-        if self.level < 1.0:
-            return False
-        self.level -= 1.0
-        return True
 
 
 @dataclass(slots=True)

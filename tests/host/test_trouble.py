@@ -11,7 +11,7 @@ from gateway.host.alarm import UnderVoltage
 from gateway.host.link import LinkKind, LinkState
 from gateway.host.radio import Level
 from gateway.host.sample import LinkSample, Sample
-from gateway.host.trouble import CLEAR_S, Bucket, Change, Watch
+from gateway.host.trouble import CLEAR_S, Change, Watch
 
 OK, UNDER, UNKNOWN = UnderVoltage.OK, UnderVoltage.UNDER, UnderVoltage.UNKNOWN
 
@@ -129,13 +129,6 @@ def test_the_default_route() -> None:
     (gone,) = watch.see(look(2, route=""))
     assert (moved.trouble, gone.trouble) == (False, True)
     assert gone.fields == (("from", "wwan0"), ("to", ""))
-
-
-def test_the_bucket() -> None:
-    """Ten at once, then one every thirty seconds."""
-    bucket = Bucket()
-    assert [bucket.take(0.0) for _ in range(11)] == [True] * 10 + [False]
-    assert [bucket.take(t) for t in (29.0, 30.5, 31.0)] == [False, True, False]
 
 
 @given(st.lists(st.sampled_from([OK, UNDER, UNKNOWN]), max_size=200))
