@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import count
 from types import FrameType
@@ -69,7 +69,8 @@ def _watch(site: Site, seconds: float | None, screen: Screen | None) -> None:
             time.sleep(max(0.0, started + due - time.monotonic()))
             site.check()
             if screen is not None:
-                screen.show(snapshot(site, time.monotonic() - started))
+                with suppress(TimeoutError):  # a busy machine: this second is not drawn
+                    screen.show(snapshot(site, time.monotonic() - started))
             if due == seconds:
                 return
     finally:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from gateway.cli.demo_count import Made, Stored, duplicated_readings, missing_readings
 from gateway.cli.demo_site import GATEWAY_ID, Site
 from gateway.cli.demo_view import DeviceLine, Snapshot
-from gateway.cli.scrape import Scrape, get
+from gateway.cli.scrape import AnswerError, Scrape, get
 from gateway.cli.virtual_devices import demo_devices
 
 SENSOR_TO_STORE = "centre_sensor_to_store_seconds"
@@ -92,12 +92,23 @@ def latest(site: Site) -> tuple[DeviceLine, ...]:
     for device in demo_devices():
         values = []
         for point, unit in SHOWN[device.profile]:
-            query = urlencode({"point": f"{device.name}.{point}", "from": since})
-            found = json.loads(get(site.admin, f"/api/gateways/{GATEWAY_ID}/readings?{query}"))
-            readings = found["readings"]
-            values.append((readings[-1]["value"] if readings else None, unit))
+            values.append((_latest(site, f"{device.name}.{point}", since), unit))
         lines.append(DeviceLine(device.name, device.profile, tuple(values)))
     return tuple(lines)
+
+
+def _latest(site: Site, point: str, since: int) -> float | int | bool | str | None:
+    """Return a point's latest value; ``None``: bad, none yet, or the gateway not known yet."""
+    query = urlencode({"point": point, "from": since})
+    try:
+        found = json.loads(get(site.admin, f"/api/gateways/{GATEWAY_ID}/readings?{query}"))
+    except AnswerError as error:
+        if error.status != 404:
+            raise
+        return None
+    readings = found["readings"]
+    value: float | int | bool | str | None = readings[-1]["value"] if readings else None
+    return value
 
 
 def compare(site: Site, elapsed_s: float) -> Report:

@@ -66,7 +66,10 @@ class Site:
         self._wait(self.centre, lambda: bool(get(self.admin, "/-/ready")))
         agent = self._write("agent.toml", self._agent_config(certificates, port))
         self.agent = self._spawn("agent", own_command("run", "--config", str(agent)))
-        self._wait(self.agent, lambda: bool(Scrape.fetch(self.agent_metrics).samples))
+        self._wait(self.agent, self._connected)
+
+    def _connected(self) -> bool:
+        return Scrape.fetch(self.agent_metrics).total("gateway_uplink_sessions_total") > 0
 
     def check(self) -> None:
         """Raises: ChildError when one of the processes has ended by itself."""
@@ -123,12 +126,14 @@ class Site:
         deadline = time.monotonic() + READY_S
         while True:
             child.check()
+            trouble = f"not ready after {READY_S:.0f} s"
             try:
                 if ready():
                     return
             except OSError as error:
-                if time.monotonic() > deadline:
-                    raise ChildError(f"{child.name}: {error}\n{child.tail()}") from error
+                trouble = f"{trouble}: {error}"
+            if time.monotonic() > deadline:
+                raise ChildError(f"the {child.name} is {trouble}\n{child.tail()}")
             time.sleep(0.05)
 
     def _centre_config(self, certificates: CertificateFiles) -> str:

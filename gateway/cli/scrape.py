@@ -9,7 +9,15 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-TIMEOUT_S = 2.0
+TIMEOUT_S = 5.0
+
+
+class AnswerError(OSError):
+    """The endpoint answered, but not with 200."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,10 @@ class Scrape:
 
 
 def get(address: str, path: str) -> str:
-    """Return the body of a loopback HTTP resource. Raises: OSError unless it answers 200."""
+    """Return the body of a loopback HTTP resource.
+
+    Raises: AnswerError unless it answers 200, OSError when nobody does.
+    """
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
     try:
@@ -79,5 +90,6 @@ def get(address: str, path: str) -> str:
     finally:
         connection.close()
     if response.status != 200:
-        raise OSError(f"http://{address}{path} answered {response.status}: {body[:200]}")
+        text = f"http://{address}{path} answered {response.status}: {body[:200]}"
+        raise AnswerError(text, response.status)
     return body
