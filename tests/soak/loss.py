@@ -19,12 +19,15 @@ from pathlib import Path
 from gateway.centre.store.layout import open_reader
 from gateway.centre.store.strips import unpack
 from gateway.reading import TICK_NS
+from gateway.wire.rows import decode_schema
 from tests.rig import CountingDevice, Daemon, Relay, seed_of
 from tests.site import Site, wait_for
 
 COMMIT_S = 1.0
 WINDOW_S = COMMIT_S + 0.5
 """What a SIGKILL of the agent may cost, as stated: `spool.commit_s`, one flush, one poll."""
+DEVICE = "counter"
+"""The device of `tests.site`."""
 IN_FLIGHT_S = 0.1
 """The device may answer a request that long after the agent that sent it was killed."""
 
@@ -219,7 +222,12 @@ def read_store(path: Path) -> Stored:
     stored = Stored()
     database = open_reader(path)
     try:
-        for (body,) in database.execute("SELECT body FROM strip"):
+        for block, body, schema in database.execute(
+            "SELECT stream.block, strip.body, schema.body FROM strip"
+            " JOIN stream ON stream.id = strip.stream JOIN schema ON schema.id = stream.schema"
+        ):
+            if decode_schema(schema).blocks[block].source != DEVICE:
+                continue  # what the gateway says of its own host
             for _, row, _ in unpack(body):
                 if row[0] is None:
                     stored.bad_polls += 1
