@@ -42,12 +42,10 @@ class Lanes:
         """Begin: everything unacked now is backlog, everything from now on is live."""
         self._reader = self._spool.reader()
         self._backlog = True
-        self._spool.online = True
         self._credit.set()
 
     def close(self) -> None:
         """Offer nothing any more."""
-        self._spool.online = False
         self._reader = None
 
     def live(self, record: Record) -> None:

@@ -86,6 +86,7 @@ class Writer:
         self._readings = 0
         self._tail: list[Record] = []
         self._carry: list[Record] = []
+        self._frame: tuple[bytes, bytes] | None = None
         self.segment: Segment | None = None
 
     def commit(self, records: Sequence[Record]) -> Outcome:
@@ -104,7 +105,7 @@ class Writer:
                 rest = self._poison(outcome) + rest
         if not rest:
             outcome.error = None
-        self._carry = [r for r in rest if records and r.seq < records[0].seq]
+        self._carry = [r for r in rest if not records or r.seq < records[0].seq]
         outcome.spare = self.pool.free
         outcome.past_half = self.segment is not None and self._place * 2 > self.segment.size
         return outcome
@@ -138,6 +139,11 @@ class Writer:
                 return records
         segment = self.segment
         assert segment is not None
+        if self._frame is not None:
+            head, trailer = self._frame
+            self._disk.write_all(self._fd, head, 0)
+            self._disk.write_all(self._fd, trailer, segment.size - len(trailer))
+            self._frame = None  # only now: a refused write is tried again with the next records
         size = count = 0
         for record in records:
             if not self._fits(size + len(record.data)):
@@ -180,7 +186,8 @@ class Writer:
         return self._place + size + INTERVAL_SIZE * self._written.fragments() <= self._limit
 
     def _open_next(self, first_seq: int, outcome: Outcome) -> bool:
-        """Begin a segment; ``False`` when there is no free one. Flushed with its first records."""
+        """Begin a segment; ``False`` when there is no free one. Its header and trailer are written
+        and flushed with its first records."""
         header = self._header_of(self._index, first_seq)
         taken = self.pool.take(header)
         if taken is None:
@@ -194,9 +201,8 @@ class Writer:
         self._written = Intervals()
         self._readings = 0
         self._tail = []
+        self._frame = (head, trailer)
         outcome.opened.append(segment)
-        self._disk.write_all(taken.fd, head, 0)
-        self._disk.write_all(taken.fd, trailer, taken.size - len(trailer))
         return True
 
     def _poison(self, outcome: Outcome) -> list[Record]:

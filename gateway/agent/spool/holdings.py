@@ -160,6 +160,17 @@ class Holdings:
             self.memory.drop(held.pairs())
             self.memory.drop([(first, last)])
 
+    def sweep(self, active: Segment | None) -> None:
+        """Note segments that were empty from the start, or emptied while they were the newest.
+
+        Their records were acked while a commit wrote them; no later ack would find them.
+        """
+        for segment in self.current.segments:
+            if segment is not active and not segment.held:
+                self.emptied.append((self.current, segment))
+        if self.emptied:
+            self.on_work()
+
     def forget(self, book: EpochBook, segment: Segment) -> None:
         """Take a segment out of the books; its file is about to be given back."""
         segment.gone = True

@@ -19,7 +19,8 @@ from gateway.agent.spool.holdings import Holdings
 from gateway.agent.spool.opening import Opening, open_directory
 from gateway.agent.spool.reader import read_held
 from gateway.agent.spool.segment import SegmentHeader
-from gateway.agent.spool.threads import DiskThreads
+from gateway.agent.spool.threads import DiskStuckError, DiskThreads
+from gateway.agent.spool.urgency import Urgency
 from gateway.config.agent import SpoolSettings
 from gateway.errors import SpoolError
 from gateway.event import EventKind
@@ -37,13 +38,12 @@ REOPEN_S = 30.0
 """Seconds between attempts to open a directory that could not be used, or to reserve space."""
 MAX_ASIDE = 16
 """Files that may wait to be written into the quarantine."""
-URGENT_RATE = 1.0
-URGENT_BURST = 10.0
-"""Flushes a second that urgent records may ask for, and how many at once (token bucket)."""
+LEAVE_S = 2.5
+"""How long a leaving agent waits for the disk; SIGTERM allows 5 s for everything."""
 
 
 class Keeper:
-    """The disk side of a spool. `opening` is ``None`` while the directory cannot be used."""
+    """The disk side of a spool. `writer` is ``None`` while the directory cannot be used."""
 
     def __init__(
         self,
@@ -69,10 +69,8 @@ class Keeper:
         self._reserve_at = 0.0
         self._used_at = 0.0
         self._asleep_until: float | None = 0.0
-        self._tokens = URGENT_BURST
-        self._tokens_at = 0.0
+        self._urgency = Urgency()
         self._urgent = False
-        self._prepare = False
         self._aside: list[tuple[str, bytes]] = []
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
@@ -127,6 +125,13 @@ class Keeper:
 
     async def run(self) -> None:
         """Commit what is due, for ever."""
+        try:
+            await self._keep()
+        except DiskStuckError:  # the agent leaves
+            self._threads.give_way()
+            await asyncio.Future()
+
+    async def _keep(self) -> None:
         while True:
             due = self._due_at()
             self._asleep_until = due
@@ -142,22 +147,12 @@ class Keeper:
 
     def appended(self, *, urgent: bool) -> None:
         """Note that a record waits; wake the task if it would sleep too long."""
-        if urgent and self._token():
+        now = self._clock.now()
+        if urgent and self._urgency.take(now):
             self._urgent = True
             self._wake.set()
-        elif self._asleep_until is None or (
-            self._asleep_until > self._clock.now() + self._settings.commit_s
-        ):
+        elif self._asleep_until is None or self._asleep_until > now + self._settings.commit_s:
             self._wake.set()
-
-    def _token(self) -> bool:
-        now = self._clock.now()
-        self._tokens = min(URGENT_BURST, self._tokens + (now - self._tokens_at) * URGENT_RATE)
-        self._tokens_at = now
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
 
     def _due_at(self) -> float | None:
         """Return when there is something to do, ``None``: not before a record is appended."""
@@ -170,11 +165,12 @@ class Keeper:
             times.append(max(0.0 if self._urgent else due, self._retry_at))
         elif self._idle_segment() is not None:
             times.append(self._used_at + IDLE_S)
-        if self._holdings.losses and self.writer is not None:
+        if self._holdings.losses and not self._holdings.ended:
             times.append(self._clock.now() + self._settings.commit_s)
         return min(times) if times else None
 
     async def _tend(self) -> None:
+        self._holdings.tell_losses()  # live, also while there is no disk
         if self.writer is None:
             if self._clock.now() >= self._reopen_at:
                 await self._reopen()
@@ -186,8 +182,6 @@ class Keeper:
                     name, data = self._aside.pop()
                     await self._attempt(self.writer.pool.keep_aside, name, data)
                 self._threads.give_way()
-        if self._holdings.losses:
-            self._holdings.tell_losses()
         due = self._due_at()
         if due is None or self._clock.now() < due:
             return
@@ -217,11 +211,10 @@ class Keeper:
         """Write everything that is in memory now. Returns early while the disk refuses it."""
         async with self._lock:
             writer = self.writer
-            if writer is None:
+            if writer is None or self._threads.stuck:
                 return
             self._urgent = False
-            if self._holdings.losses:
-                self._holdings.tell_losses()
+            self._holdings.tell_losses()
             outcome = await self._write(writer)
             while (outcome.blocked or not outcome.spare) and outcome.error is None:
                 if not await self._make_room(writer, outcome):
@@ -230,8 +223,7 @@ class Keeper:
             if self._holdings.losses and outcome.error is None and not outcome.blocked:
                 self._holdings.tell_losses()  # memory had no room for the GAP before
                 outcome = await self._write(writer)
-            if outcome.spare > 1:
-                self._holdings.full = False
+            self._holdings.full &= outcome.spare <= 1
             if outcome.past_half and not self._threads.interrupted:
                 await self._attempt(writer.pool.prepare)
             self._threads.give_way()
@@ -264,8 +256,7 @@ class Keeper:
         for segment in outcome.poisoned:
             stats.quarantined += 1
             logger.error("spool segment poisoned path=%s", segment.path)
-            if not segment.held:
-                holdings.emptied.append((holdings.current, segment))
+        holdings.sweep(None if self.writer is None else self.writer.segment)
         self._used_at = self._clock.now()
         if outcome.error is not None or outcome.poisoned:
             error = outcome.error or OSError(errno.EIO, os.strerror(errno.EIO))
@@ -368,22 +359,37 @@ class Keeper:
 
     # -- leaving -------------------------------------------------------------------------------
 
+    def hurry(self) -> None:
+        """Flush at once and let the disk hold nobody up: the agent leaves."""
+        self._threads.leave_within(LEAVE_S)
+        self._urgent = True
+        self._wake.set()
+
     async def close(self) -> None:
-        """Give back what is empty, seal, let go of the directory."""
-        async with self._lock:
-            await self._give_back()
-            segment = self._idle_segment()
-            if self.writer is not None:
-                await self._threads.write(self.writer.seal)
-                if segment is not None:
-                    self._holdings.emptied.append((self._holdings.current, segment))
-                    await self._give_back()
-            if self._lock_fd >= 0:
-                self._disk.close(self._lock_fd)
-                self._lock_fd = -1
-            self.writer = None
-            self._reopen_at = float("inf")
-        self._threads.shutdown()
+        """Write what is left, give back what is empty, seal, let go of the directory.
+
+        A disk that does not answer keeps the directory until it does, but nobody waits for it.
+        """
+        self._threads.leave_within(LEAVE_S)
+        try:
+            await self.commit()
+            async with self._lock:
+                await self._tidy()
+        except DiskStuckError:
+            logger.error("spool disk stuck unflushed=%d", len(self._holdings.memory))
+        lock_fd, self._lock_fd = self._lock_fd, -1
+        self.writer = None
+        self._reopen_at = float("inf")
+        self._threads.shutdown(lambda: lock_fd >= 0 and self._disk.close(lock_fd))
+
+    async def _tidy(self) -> None:
+        await self._give_back()
+        segment = self._idle_segment()
+        if self.writer is not None:
+            await self._threads.write(self.writer.seal)
+            if segment is not None:
+                self._holdings.emptied.append((self._holdings.current, segment))
+                await self._give_back()
 
     async def _attempt(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Run a tidying call in the writer's thread; its failure costs space, not records."""

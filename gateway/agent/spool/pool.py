@@ -9,6 +9,7 @@ commit costs no file system metadata) or ``<number>.new`` (fallocated, zeroed at
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.agent.spool.disk import Disk
@@ -111,16 +112,22 @@ class Pool:
         The new name is on disk before any byte is written: until then the old name goes with the
         old bytes.
         """
-        if not self._ready and not self.prepare():
-            return None
         path = os.path.join(self.directory, header.name)
-        old = self._ready[-1]
-        self._disk.rename(old, path)
+        while self._ready or self.prepare():
+            old = self._ready[-1]
+            try:
+                self._disk.rename(old, path)
+                break
+            except FileNotFoundError:  # somebody removed it: that costs space, not the spool
+                self._ready.pop()
+        else:
+            return None
         try:
             self._disk.sync_directory(self.directory)
             fd = self._disk.open(path)
         except OSError:
-            self._disk.rename(path, old)
+            with suppress(OSError):  # then it is missing at the next attempt, see above
+                self._disk.rename(path, old)
             raise
         self._ready.pop()
         self.in_use += self.segment_bytes
@@ -130,10 +137,15 @@ class Pool:
         """See to it that a zeroed or recycled file is ready. Return whether one is."""
         if self._ready:
             return True
-        if not self._fresh:
+        fd = -1
+        while self._fresh and fd < 0:
+            fresh = self._fresh[-1]
+            try:
+                fd = self._disk.open(fresh)
+            except FileNotFoundError:
+                self._fresh.pop()
+        if fd < 0:
             return False
-        fresh = self._fresh[-1]
-        fd = self._disk.open(fresh)
         try:
             for at in range(0, self.segment_bytes, len(_ZEROS)):
                 self._disk.write_all(fd, _ZEROS[: self.segment_bytes - at], at)

@@ -7,6 +7,7 @@ thread and never waits for the disk, except `open`.
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 from gateway.agent.spool.disk import Disk
 from gateway.agent.spool.epochs import EpochBook
@@ -18,7 +19,7 @@ from gateway.agent.spool.reader import BacklogReader
 from gateway.agent.spool.segment import SegmentHeader, encode_header
 from gateway.agent.spool.source import SpoolSource
 from gateway.agent.spool.stats import SpoolLevels, SpoolStats
-from gateway.agent.spool.threads import DiskThreads
+from gateway.agent.spool.threads import DiskStuckError, DiskThreads
 from gateway.config.agent import SpoolSettings
 from gateway.errors import SpoolError
 from gateway.event import Event
@@ -60,8 +61,6 @@ class Spool:
         self._keeper = Keeper(
             settings, gateway_id, disk, clock, self._holdings, threads, self._header
         )
-        self.online = False
-        """Set by the uplink. Says how likely an ack is; commits do not depend on it."""
 
     @classmethod
     def open(
@@ -150,7 +149,7 @@ class Spool:
         return sid
 
     def end(self) -> Record:
-        """Append END, the last record of a clean stop. Idempotent through `close`.
+        """Append END, the last record of a clean stop, and begin the last flush.
 
         Call it before the last messages are sent, so that the centre can know the epoch complete.
         """
@@ -158,6 +157,7 @@ class Spool:
             raise SpoolError("the epoch has ended already (a bug)")
         record = self.append(RecordKind.END, 0, pack_end())
         self._holdings.ended = True
+        self._keeper.hurry()
         return record
 
     # -- acks ----------------------------------------------------------------------------------
@@ -279,14 +279,15 @@ class Spool:
 
     async def flush(self) -> None:
         """Commit everything that is unacked now. Returns also when the disk refuses it."""
-        await self._keeper.commit()
+        with suppress(DiskStuckError):
+            await self._keeper.commit()
 
     async def close(self, *, clean: bool) -> None:
         """Flush and let go of the directory; `clean` appends END first, if `end` did not.
 
-        Cancel `run` before.
+        Cancel `run` before. Ends within `keeper.LEAVE_S` of `end` (or of the call) whatever the
+        disk does; what was not flushed then is for the centre to miss.
         """
         if clean and not self._holdings.ended:
             self.end()
-        await self._keeper.commit()
         await self._keeper.close()

@@ -39,6 +39,10 @@ class FailingDisk(Disk):
         else:
             self._always[call] = number
 
+    def fail_after(self, call: str, number: int, nth: int) -> None:
+        """Fail the nth of the next calls."""
+        self._failures.setdefault(call, deque()).extend([0] * (nth - 1) + [number])
+
     def heal(self) -> None:
         """Fail no more."""
         self._failures.clear()
@@ -48,7 +52,7 @@ class FailingDisk(Disk):
         self.calls[call] += 1
         queue = self._failures.get(call)
         number = queue.popleft() if queue else self._always.get(call)
-        if number is not None:
+        if number:
             raise OSError(number, os.strerror(number))
 
     def make_directory(self, path: str) -> None:

@@ -1,6 +1,7 @@
 """A disk that fails while it is written: nothing is lost, nothing is claimed too early."""
 
 import errno
+import shutil
 
 import pytest
 
@@ -123,4 +124,48 @@ async def test_a_failing_disk_is_not_asked_all_the_time(tmp_path):
     disk.heal()
     await spool.flush()
     assert spool._keeper._retry_at == 0.0
+    await spool.close(clean=False)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("which", [1, 2])
+async def test_a_header_the_disk_refused_is_written_with_the_next_commit(tmp_path, number, which):
+    """A segment without its header would lose its schemas, or pass for its file's earlier life."""
+    disk = FailingDisk()
+    spool = reopen(tmp_path / "spool", disk)
+    sid = spool.add_schema(b"a schema")
+    spool._keeper.writer.pool.prepare()
+    disk.fail_after("pwrite", number, which)
+    fill(spool, 5)
+    await spool.flush()
+    fill(spool, 5)
+    await spool.flush()
+    assert spool.levels().memory_records == 0
+    epoch = spool.epoch
+    shutil.copytree(tmp_path / "spool", tmp_path / "crashed")
+    await spool.close(clean=False)
+    spool = reopen(tmp_path / "crashed")
+    assert seqs(await drain(spool), epoch) == list(range(1, 11))
+    assert spool.schemas(epoch) == {sid: b"a schema"}
+    await spool.close(clean=False)
+
+
+async def test_what_a_poisoned_segment_shared_is_not_forgotten_by_an_empty_commit(tmp_path):
+    """Records to be written anew wait for a disk that works, also when nothing new waits."""
+    disk = FailingDisk()
+    spool = reopen(tmp_path, disk)
+    fill(spool, 20)
+    await spool.flush()
+    disk.fail("fdatasync", errno.EIO, 0)
+    fill(spool, 1)
+    await spool.flush()
+    spool.ack(spool.epoch, [(21, 21)])
+    await spool.flush()
+    disk.heal()
+    await spool.flush()
+    epoch = spool.epoch
+    first = segment_files(tmp_path)[0]
+    with first.open("r+b") as file:  # the page that was being written is gone
+        file.truncate(16 + 20 * 618 // 4096 * 4096)
+    assert seqs(await drain(spool), epoch) == list(range(1, 21))
     await spool.close(clean=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.agent.spool import keeper
+from gateway.agent.spool import keeper, urgency
 from gateway.agent.spool.spool import Spool
 from gateway.errors import SpoolError
 from gateway.event import Event, EventKind
@@ -62,7 +62,6 @@ async def test_what_is_acked_in_time_never_touches_the_disk(tmp_path):
     disk = FailingDisk()
     spool = reopen(tmp_path, disk)
     task = asyncio.create_task(spool.run())
-    spool.online = True
     before = disk.calls.copy()
     for _ in range(50):
         fill(spool, 20)
@@ -336,11 +335,11 @@ async def test_urgent_records_flush_at_once_but_not_without_limit(tmp_path):
             await asyncio.sleep(0.001)
             if spool.levels().memory_records == 0:
                 break
-        assert (spool.stats.commits == number) == (number <= keeper.URGENT_BURST)
+        assert (spool.stats.commits == number) == (number <= urgency.URGENT_BURST)
     clock.ns += 2_000_000_000
     spool.append(RecordKind.EVENT, 0, b"\x90", urgent=True)
     await until(lambda: spool.levels().memory_records == 0)
-    assert spool.stats.commits == keeper.URGENT_BURST + 1
+    assert spool.stats.commits == urgency.URGENT_BURST + 1
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await spool.close(clean=False)
