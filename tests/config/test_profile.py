@@ -16,7 +16,7 @@ from gateway.reading import Cause, Value
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(path.stem for path in (ROOT / "config/profiles").glob("*.toml"))
 GOLDEN = ROOT / "tests/golden/profiles"
-TABLES = {"holding": Table.HOLDING, "input": Table.INPUT}
+TABLES = {"holding": Table.HOLDING, "input": Table.INPUT, "discrete": Table.DISCRETE}
 PACKED = {"f32": float, "f64": float, "i64": int, "bool": bool, "str": str}
 PACKED |= {f"d{places}": float for places in range(1, 10)}
 
@@ -33,6 +33,15 @@ def test_the_seven() -> None:
     assert {
         *("abb-b23", "carlo-gavazzi-em340", "eastron-sdm120", "eastron-sdm630"),
         *("peacefair-pzem-016", "schneider-iem3155", "xy-md02"),
+    } <= set(SHIPPED)
+
+
+def test_the_other_models() -> None:
+    """So are those of the rest of the field."""
+    assert {
+        *("eastron-sdm220", "eastron-sdm230", "peacefair-pzem-003", "peacefair-pzem-017"),
+        *("carlo-gavazzi-em24", "carlo-gavazzi-em24-e1"),
+        *("delta-vfd-b", "delta-vfd-el", "eaton-ups"),
     } <= set(SHIPPED)
 
 
