@@ -380,7 +380,7 @@ class Keeper:
         lock_fd, self._lock_fd = self._lock_fd, -1
         self.writer = None
         self._reopen_at = float("inf")
-        self._threads.shutdown(lambda: lock_fd >= 0 and self._disk.close(lock_fd))
+        self._threads.shutdown(None if lock_fd < 0 else lambda: self._disk.close(lock_fd))
 
     async def _tidy(self) -> None:
         await self._give_back()

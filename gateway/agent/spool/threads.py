@@ -32,7 +32,7 @@ class _Worker:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._started = False
 
     def submit(self, call: Callable[[], T]) -> asyncio.Future[T]:
@@ -60,7 +60,7 @@ class _Worker:
         self._put(work)
         return future
 
-    def last(self, call: Callable[[], object] | None) -> None:
+    def last(self, call: Callable[[], None] | None) -> None:
         """Make a last call when those before it are done, and end."""
         if call is not None:
             self._put(call)
@@ -68,7 +68,7 @@ class _Worker:
             self._calls.put(None)
             self._started = False
 
-    def _put(self, call: Callable[[], object]) -> None:
+    def _put(self, call: Callable[[], None]) -> None:
         if not self._started:
             self._started = True
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
@@ -131,14 +131,12 @@ class DiskThreads:
         if self._write is not None and not self._write.done():
             self._write.set_exception(DiskStuckError("the disk does not answer"))
 
-    def shutdown(self, last: Callable[[], object]) -> None:
+    def shutdown(self, last: Callable[[], None] | None) -> None:
         """Make a last call when the writer's thread is done (the disk may be stuck), and let the
         threads end."""
         if self._patience is not None:
             self._patience.cancel()
-        if self.stuck:
-            self._writing.last(last)
-        else:
+        if last is not None and not self.stuck:
             last()
-            self._writing.last(None)
+        self._writing.last(last if self.stuck else None)
         self._reading.last(None)
