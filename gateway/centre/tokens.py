@@ -171,6 +171,7 @@ def _write(path: Path, entries: list[TokenEntry]) -> None:
     text = "# gateway id, SHA-256 of the token, created (ns since 1970)\n" + "".join(
         f"{entry.gateway_id} {entry.digest.hex()} {entry.created_ns}\n" for entry in entries
     )
+    name = ""
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
         with os.fdopen(descriptor, "w") as file:
@@ -185,5 +186,12 @@ def _write(path: Path, entries: list[TokenEntry]) -> None:
             if os.geteuid() == 0:
                 os.chown(name, status.st_uid, status.st_gid)
         os.replace(name, path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)  # a token that was revoked stays revoked after a power cut
+        finally:
+            os.close(directory)
     except OSError as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.centre.tokens import TokenFile, add_token, read_tokens, revoke_tokens
+from gateway.centre.tokens import (
+    TokenEntry,
+    TokenFile,
+    _write,
+    add_token,
+    read_tokens,
+    revoke_tokens,
+)
 from gateway.errors import ConfigError
 
 
@@ -59,6 +66,20 @@ def test_a_file_others_can_read_is_refused(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
         read_tokens(path)
+
+
+def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    """No copy of the hashes stays beside it."""
+    path = tmp_path / "tokens"
+    path.mkdir()
+    with pytest.raises(ConfigError, match="cannot be"):
+        add_token(path, "site-1", 1)
+    (tmp_path / "others").mkdir()
+    hashes = [TokenEntry("site-1", b"d" * 32, 1)]
+    (tmp_path / "others" / "tokens").mkdir()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        _write(tmp_path / "others" / "tokens", hashes)
+    assert [found.name for found in (tmp_path / "others").iterdir()] == ["tokens"]
 
 
 def test_the_commands_add_list_and_revoke(tmp_path: Path) -> None:
