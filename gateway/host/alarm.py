@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from gateway.host import firmware
 from gateway.host.hwmon import chips
-from gateway.host.sysfs import Evidence, integer, word
+from gateway.host.sysfs import Evidence, hexadecimal, integer, word
 
 THROTTLED_PATH = "vcio:get_throttled"
 """Where the evidence keeps the firmware's reply: no file, but read the same way."""
@@ -82,16 +82,11 @@ def alarm_state(source: AlarmSource | None, data: bytes | None) -> UnderVoltage:
         if source.kind is AlarmKind.FIRMWARE:
             bits = firmware.throttled(data)
         else:
-            bits = firmware.throttled_word(_legacy_word(data))
+            bits = firmware.throttled_word(hexadecimal(data))
         known = None if bits is None else bits.undervoltage
     if known is None:
         return UnderVoltage.UNKNOWN
     return UnderVoltage.UNDER if known else UnderVoltage.OK
-
-
-def _legacy_word(data: bytes | None) -> int | None:
-    text = (data or b"").strip()
-    return int(text, 16) if re.fullmatch(rb"[0-9A-Fa-f]{1,8}", text) else None
 
 
 def combine(alarm: UnderVoltage, volts: float | None, crit_v: float | None) -> UnderVoltage:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.host.sysfs import integer, word
+from gateway.host.sysfs import hexadecimal, integer, word
 
 ROUTE_PATH = "/proc/net/route"
 ROUTE6_PATH = "/proc/net/ipv6_route"
@@ -106,7 +106,7 @@ def _default4(data: bytes | None) -> str:
         fields = line.split()
         if len(fields) < 8 or fields[1] != b"00000000" or fields[7] != b"00000000":
             continue
-        flags, metric = _hex(fields[3]), integer(fields[6])
+        flags, metric = hexadecimal(fields[3]), integer(fields[6])
         if flags is None or metric is None or not flags & _UP or flags & _REJECT:
             continue
         name = fields[0].decode("ascii", "replace")
@@ -121,14 +121,10 @@ def _default6(data: bytes | None) -> str:
         fields = line.split()
         if len(fields) != 10 or fields[0].strip(b"0") or fields[1] != b"00":
             continue
-        flags, metric = _hex(fields[8]), _hex(fields[5])
+        flags, metric = hexadecimal(fields[8]), hexadecimal(fields[5])
         name = fields[9].decode("ascii", "replace")
         if flags is None or metric is None or not flags & _UP or flags & _REJECT or name == "lo":
             continue
         if NAME.fullmatch(name) and (best is None or metric < best[0]):
             best = metric, name
     return best[1] if best else ""
-
-
-def _hex(data: bytes) -> int | None:
-    return int(data, 16) if re.fullmatch(rb"[0-9A-Fa-f]{1,16}", data) else None

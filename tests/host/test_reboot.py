@@ -380,3 +380,48 @@ def test_garbage_is_never_a_reason(
     verdict = classify(parse(files, log), Memory(OLD, phase), LastSeen())
     assert len(verdict.evidence) <= 16
     assert all(line.isprintable() and len(line) < 200 for line in verdict.evidence)
+
+
+REASON = "/sys/devices/platform/x/power_on_reason"
+
+
+@pytest.mark.parametrize(
+    ("files", "memory", "last", "found"),
+    [
+        ({REASON: b"watchdog timeout\n"}, {}, NOTHING, (RebootClass.WATCHDOG_RESET, 6)),
+        ({REASON: b"regular power-up\n"}, {}, NOTHING, (RebootClass.POWER_CUT, 8)),
+        ({REASON: b"software reset\n"}, {}, NOTHING, (RebootClass.UNCLEAN_WARM_RESET, 10)),
+        (
+            {boot_evidence.POWER_RESET_PATH: cell(16)},
+            {"power_reset": 0},
+            NOTHING,
+            (RebootClass.WATCHDOG_RESET, 6),
+        ),
+        ({}, {}, LastSeen(10.0, 60.0), (RebootClass.BROWN_OUT, 7)),
+        ({}, {}, LastSeen(31.0, 60.0), (RebootClass.UNCLEAN_UNKNOWN, 12)),
+        (
+            {NVME: nvme(7, 100)},
+            {"disks": (Disk("sda", 1, 1), Disk("nvme0n1", 7, None))},
+            NOTHING,
+            (RebootClass.UNCLEAN_UNKNOWN, 12),
+        ),
+    ],
+)
+def test_the_other_ways(
+    files: dict[str, bytes],
+    memory: dict[str, object],
+    last: LastSeen,
+    found: tuple[RebootClass, int],
+) -> None:
+    """Each other piece of evidence that a rule takes, and what is just short of one."""
+    before = replace(Memory(OLD, Phase.RUNNING), **memory)  # type: ignore[arg-type]
+    verdict = classify(parse({BOOT: b"1" * 32, **files}, None), before, last)
+    assert (verdict.reboot, verdict.rule) == found
+
+
+def test_an_unknown_end_says_what_was_seen() -> None:
+    """The silence and the sag stand in the evidence of an end that they do not explain."""
+    before = Memory(OLD, Phase.RUNNING)
+    verdict = classify(parse({BOOT: b"1" * 32}, None), before, LastSeen(99.0, 40.0))
+    assert "silence before this boot: 40 s" in verdict.evidence
+    assert "supply low 99 s before the last record" in verdict.evidence

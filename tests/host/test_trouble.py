@@ -121,6 +121,15 @@ def test_a_radio_may_miss_one_look() -> None:
     assert seen(watch, [look(t, links=wifi(None)) for t in (1, 2, 3)]) == []
 
 
+def test_limits_can_change() -> None:
+    """Another source brings its own; an interface that never carried cannot be gone."""
+    watch = Watch(None, None)
+    watch.limits(4.8, 4.7)
+    assert seen(watch, [look(0, volts=4.75, links=wire(False)), look(1, volts=4.75)]) == [
+        (0.0, EventKind.SUPPLY_LOW)
+    ]
+
+
 def test_the_default_route() -> None:
     """Moved is told; gone is trouble."""
     watch = Watch(None, None)
