@@ -110,14 +110,17 @@ def play(root: Path) -> Visit:
     """Make the whole visit below `root` and return it."""
     visit = Visit(root)
     visit.file.parent.mkdir(parents=True)
-    site = Site(visit.file.parent, bus_toml="", spool_bytes=8 << 20).write()
     with contextlib.ExitStack() as stack:
         for bus in BUSES:
             stack.enter_context(_virtual(visit, bus))
+        running = _scans(visit)
+        for scan in running:
+            stack.callback(scan.kill)
+        site = Site(visit.file.parent, bus_toml="", spool_bytes=8 << 20).write()
         centre = site.centre()
         stack.callback(centre.ensure_gone)
         centre.start()
-        _scan(visit)
+        _scanned(visit, running)
         _check(visit)
         agent = site.agent()
         stack.callback(agent.ensure_gone)
@@ -143,9 +146,9 @@ def _gateway(*words: str) -> list[str]:
     return [sys.executable, "-m", "gateway.cli.main", *words]
 
 
-def _scan(visit: Visit) -> None:
-    """Scan both ports at once (two terminals), then append both snippets."""
-    running = [
+def _scans(visit: Visit) -> list[subprocess.Popen[str]]:
+    """Scan both ports at once, as in two terminals."""
+    return [
         subprocess.Popen(
             _gateway("scan", str(visit.port(bus))),
             stdout=subprocess.PIPE,
@@ -154,6 +157,10 @@ def _scan(visit: Visit) -> None:
         )
         for bus in BUSES
     ]
+
+
+def _scanned(visit: Visit, running: list[subprocess.Popen[str]]) -> None:
+    """Append both snippets to the config."""
     for bus, process in zip(BUSES, running, strict=True):
         snippet, told = process.communicate(timeout=120)
         with visit.file.open("a") as file:
@@ -184,7 +191,7 @@ def _live(visit: Visit, site: Site) -> None:
     """Look at the running agent, read, write, watch."""
     config = ("--config", str(visit.file))
     wait_for("a session", lambda: site.metrics().get("gateway_uplink_connected") == 1)
-    time.sleep(2.5)  # a few polls of every device, as a technician would let pass
+    time.sleep(2.0)  # a few polls of every device, as a technician would let pass
     visit.note("status", "gateway status", _run(visit, "status", *config))
     names = [line.split('"')[1] for line in visit.config.splitlines() if line.startswith("name")]
     sensor = next(name for name in names if name.startswith("md02"))
@@ -196,7 +203,7 @@ def _live(visit: Visit, site: Site) -> None:
         visit.note("write", "gateway " + " ".join(write), _run(visit, *write, *config))
     watch = ("watch", "md02*", "*.frequency", "*.active_power", "*.voltage*1")
     typed = "gateway " + " ".join(f"'{word}'" if "*" in word else word for word in watch)
-    visit.note("watch", typed, _on_terminal([*_gateway(*watch), *config], seconds=4.0))
+    visit.note("watch", typed, _on_terminal([*_gateway(*watch), *config], seconds=2.5))
     piped = _run(visit, "watch", f"{sensor}", "--seconds", "1", *config)
     visit.note("pipe", f"gateway watch {sensor} | cat", piped)
 
@@ -206,9 +213,10 @@ def _on_terminal(command: Sequence[str], seconds: float) -> str:
     pid, terminal = pty.fork()
     if pid == 0:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        os.environ.pop("COLUMNS", None)
-        os.environ.pop("LINES", None)
-        os.execv(command[0], list(command))
+        # readline, once imported, puts the size of another terminal into the environment.
+        sizes = ("COLUMNS", "LINES")
+        environment = {name: value for name, value in os.environ.items() if name not in sizes}
+        os.execve(command[0], list(command), environment)
     written, until, interrupted = b"", time.monotonic() + seconds, False
     while True:
         ready, _, _ = select.select([terminal], [], [], 0.1)
