@@ -22,6 +22,10 @@ class Have(IntervalSet):
 
     def add(self, first: int, last: int) -> list[Interval]:
         """Count `first` to `last` as stored; return the parts of it that are new."""
+        if self._lasts and first == self._lasts[-1] + 1:  # one more at the end: by far the most
+            self._lasts[-1] = last
+            self._changed.add(self._firsts[-1])
+            return [(first, last)]
         touching = self.within(first - 1, last + 1)
         new = super().add(first, last)
         if new:
