@@ -80,6 +80,7 @@ class FaultCause(StrEnum):
     WELCOME_TIMEOUT = "welcome_timeout"
     STOPPED = "stopped"
     RECONFIGURED = "reconfigured"
+    CONTINUED = "continued"
     HALF_OPEN = "half_open"
     PEER_STOPPED = "peer_stopped"
     PEER_ERROR = "peer_error"
@@ -292,11 +293,17 @@ def _of_status(response: Response, phase: Phase, wall_ns: int) -> Fault:
     status = response.status_code
     text = f"HTTP {status} {response.reason_phrase}"
     if 300 <= status < 400:
-        text = f"{text} to {response.headers.get('Location', '?')}"
+        text = f"{text} to {_header(response, 'Location') or '?'}"
         return Fault(FaultCause.REDIRECTED, Side.PATH, phase, text, status)
-    retry_after_s = retry_after(response.headers.get("Retry-After"), wall_ns)
+    retry_after_s = retry_after(_header(response, "Retry-After"), wall_ns)
     cause = _STATUS.get(status, FaultCause.HTTP_ERROR)
     return Fault(cause, Side.PEER, phase, text, status, retry_after_s)
+
+
+def _header(response: Response, name: str) -> str | None:
+    """Return a header; the first, where a box on the way has added its own."""
+    values = response.headers.get_all(name)
+    return values[0] if values else None
 
 
 def retry_after(value: str | None, wall_ns: int) -> float | None:

@@ -18,6 +18,9 @@ from gateway.errors import ConfigError, GatewayError
 VERBS = {
     "run": "run the agent: poll the buses, spool, stream to the centre",
     "check": "check an agent's or a centre's config file, every problem at once",
+    "edit": "change the agent's config: checked, installed whole, taken over at once",
+    "schema": "print the JSON Schema of a config file, for editors",
+    "doctor": "walk the path from the ports to the centre and say what is wrong",
     "scan": "find the devices on a port and print a config snippet for them",
     "read": "read a device or a point now: raw registers beside values",
     "watch": "every point live, with the bus, the link and the spool",

@@ -5,8 +5,10 @@ import socket
 import ssl
 
 import pytest
-from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.frames import Close
+from websockets.http11 import Response
 
 from gateway.agent.faults import (
     FaultCause,
@@ -156,3 +158,13 @@ def test_fields_leave_out_what_is_unknown() -> None:
     fields = dict(of_close(_closed(Close(4000, "x" * 120), None, None)).fields())
     assert fields["code"] == 4000
     assert "retry_after_s" not in fields
+
+
+def test_headers_given_twice() -> None:
+    """A box on the way that adds its own header beside the server's breaks no verdict."""
+    headers = Headers([("Retry-After", "7"), ("Retry-After", "9")])
+    fault = of_connect(InvalidStatus(Response(503, "x", headers)), Phase.UPGRADE, True, 0)
+    assert (fault.cause, fault.retry_after_s) == (FaultCause.OVERLOADED, 7.0)
+    headers = Headers([("Location", "http://a/"), ("Location", "http://b/")])
+    fault = of_connect(InvalidStatus(Response(302, "x", headers)), Phase.UPGRADE, True, 0)
+    assert fault.cause is FaultCause.REDIRECTED and "http://a/" in fault.text
