@@ -29,7 +29,7 @@ WALL = 1_800_000_000 * S
 
 def evidence(boot: int, **fields: object) -> BootEvidence:
     found = BootEvidence(f"{boot:032x}", model="Raspberry Pi 5 Model B Rev 1.0")
-    return replace(found, **fields)  # type: ignore[arg-type]
+    return replace(found, **fields)
 
 
 def at(boottime_s: float, wall_s: float = 0.0, synced: bool = True) -> Instant:

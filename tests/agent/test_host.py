@@ -74,7 +74,7 @@ class Bench:
         """Let a second pass and take a look that saw `fields`."""
         self.clock.pass_s(1.0)
         seen = Sample(self.clock.boottime_ns(), volts=12.0, undervoltage=OK, route="eth0")
-        self.host.take(replace(seen, **fields))  # type: ignore[arg-type]
+        self.host.take(replace(seen, **fields))
 
     def events(self) -> list[tuple[str, dict[str, Scalar]]]:
         found = (unpack_event(r.payload) for r in self.records if r.kind == RecordKind.EVENT)

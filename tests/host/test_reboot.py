@@ -227,7 +227,7 @@ def before_of(scenario: Scenario) -> Memory | None:
     if scenario.phase is None:
         return None
     memory = Memory(NEW if scenario.same_boot else OLD, scenario.phase)
-    return replace(memory, **scenario.memory)  # type: ignore[arg-type]
+    return replace(memory, **scenario.memory)
 
 
 def files_of(scenario: Scenario) -> dict[str, bytes]:
@@ -414,7 +414,7 @@ def test_the_other_ways(
     found: tuple[RebootClass, int],
 ) -> None:
     """Each other piece of evidence that a rule takes, and what is just short of one."""
-    before = replace(Memory(OLD, Phase.RUNNING), **memory)  # type: ignore[arg-type]
+    before = replace(Memory(OLD, Phase.RUNNING), **memory)
     verdict = classify(parse({BOOT: b"1" * 32, **files}, None), before, last)
     assert (verdict.reboot, verdict.rule) == found
 

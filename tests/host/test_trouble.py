@@ -17,7 +17,7 @@ OK, UNDER, UNKNOWN = UnderVoltage.OK, UnderVoltage.UNDER, UnderVoltage.UNKNOWN
 
 
 def look(at_s: float, **fields: object) -> Sample:
-    return Sample(int(at_s * 1e9), **fields)  # type: ignore[arg-type]
+    return Sample(int(at_s * 1e9), **fields)
 
 
 def wire(carrier: bool | None, downs: int | None = None) -> tuple[LinkSample, ...]:
