@@ -15,6 +15,7 @@ from gateway.errors import BadFrameError, BusError, PortLostError
 from gateway.modbus.identify import (
     Answer,
     Candidate,
+    Certainty,
     Identity,
     answered,
     frames_in,
@@ -24,8 +25,10 @@ from gateway.modbus.identify import (
     presence_request,
 )
 from gateway.modbus.point import Table
-from gateway.modbus.request import Request
+from gateway.modbus.request import Request, read_request
 from gateway.modbus.search import Settings, question_s
+from gateway.modbus.sunspec import Discovery, identity_of, points_of
+from gateway.modbus.values import decode
 from gateway.process.clock import Clock
 
 IDENTIFY_TIMEOUT_S = 0.2
@@ -209,6 +212,13 @@ class Scanner:
 
     def _identify(self, bus: Bus, unit_id: int) -> Identity:
         said = self._identification(bus, unit_id)
+        identity = self._named(bus, unit_id, said)
+        if identity.certainty is Certainty.CERTAIN:
+            return identity
+        return self._sunspec(bus, unit_id, said) or identity
+
+    def _named(self, bus: Bus, unit_id: int, said: tuple[str, ...]) -> Identity:
+        """Find the profile that fits."""
         search = identify(unit_id, self._candidates, said)
         try:
             request = next(search)
@@ -217,6 +227,33 @@ class Scanner:
         except StopIteration as done:
             identity: Identity = done.value
             return identity
+
+    def _sunspec(self, bus: Bus, unit_id: int, said: tuple[str, ...]) -> Identity | None:
+        """Let a SunSpec device describe itself; ``None`` for any other, or with no model known."""
+        walk = Discovery()
+        while walk.wanted is not None:
+            wanted = walk.wanted
+            got = self._read(
+                bus, read_request(unit_id, Table.HOLDING, wanted.address, wanted.count)
+            )
+            if got is None:
+                walk.refused()
+            else:
+                walk.given(got)
+        chain = walk.chain
+        points = () if chain is None else points_of(chain)
+        if chain is None or not points:
+            return None
+        words = []
+        for spec in identity_of(chain):
+            if spec.name in ("manufacturer", "model"):
+                request = read_request(unit_id, spec.table, spec.address, spec.registers)
+                got = self._read(bus, request)
+                words.append("" if got is None else str(decode(spec, got)[0]))
+        models = ", ".join(str(model.id) for model in chain.models)
+        evidence = (f"SunSpec at {chain.base}, models {models}",)
+        spoken = tuple(word for word in words if word) or said
+        return Identity(None, Certainty.CERTAIN, spoken, evidence, (), points)
 
     def _identification(self, bus: Bus, unit_id: int) -> tuple[str, ...]:
         """Ask with function 43/14; most devices refuse."""

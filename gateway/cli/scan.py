@@ -234,6 +234,8 @@ def _line(found: Found) -> str:
     identity = found.identity
     said = f" (says: {', '.join(identity.said)})" if identity.said else ""
     where = f"{found.settings}: unit id {found.unit_id}"
+    if identity.points:
+        return f"{where}: {identity.evidence[0]}{said}  [{found.after_s:.1f} s]"
     if identity.profile is None:
         return f"{where}: answers, no profile fits{said}  [{found.after_s:.1f} s]"
     sure = "" if identity.certainty is Certainty.CERTAIN else "probably "

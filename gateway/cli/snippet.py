@@ -13,6 +13,7 @@ from gateway.agent.scanner import Found
 from gateway.config.agent import BusSettings, DeviceSettings, PointSettings
 from gateway.config.profile import Profile
 from gateway.modbus.identify import Certainty
+from gateway.modbus.point import REGISTERS, PointSpec
 from gateway.modbus.search import Settings
 from gateway.polling.load import bus_load
 
@@ -46,7 +47,11 @@ def bus_name(port: str) -> str:
 def device_name(bus: str, found: Found, profiles: Mapping[str, Profile | None]) -> str:
     """Return a name for a device: its profile's model (else `device`), its bus, its unit id."""
     profile = profiles.get(found.identity.profile or "")
-    model = "device" if profile is None else _WORD.sub("-", profile.model.lower()).strip("-")
+    if profile is not None:
+        text = profile.model
+    else:
+        text = found.identity.said[-1] if found.identity.points and found.identity.said else ""
+    model = _WORD.sub("-", text.lower()).strip("-") or "device"
     return f"{model[:24]}-{bus.removeprefix('rs485-')}-{found.unit_id}"
 
 
@@ -102,6 +107,12 @@ def _device(name: str, one: Found, interval_s: float) -> list[str]:
         f'name = "{name}"',
         f"unit_id = {one.unit_id}",
     ]
+    if identity.points:
+        lines = [f"# {', '.join(identity.evidence)}", *said, *table]
+        lines.append(f"poll_interval_s = {interval_s:g}")
+        for spec in identity.points:
+            lines += ["", *_point(spec)]
+        return lines
     if identity.profile is None:
         example = [
             "# [[bus.device.point]]        # from its manual: docs/commissioning.md",
@@ -126,6 +137,30 @@ def _device(name: str, one: Found, interval_s: float) -> list[str]:
     ]
 
 
+def _point(spec: PointSpec) -> list[str]:
+    """Return a point's table, what is at its default left out."""
+    lines = [
+        "[[bus.device.point]]",
+        f'name = "{spec.name}"',
+        f'table = "{spec.table.name.lower()}"',
+        f"address = {spec.address}",
+        f'type = "{spec.type}"',
+    ]
+    if spec.type not in REGISTERS:
+        lines.append(f"registers = {spec.registers}")
+    if spec.unit:
+        lines.append(f'unit = "{spec.unit}"')
+    if spec.scale_register is not None:
+        lines.append(f"scale_register = {spec.scale_register}")
+    if spec.null_patterns:
+        patterns = ", ".join(f"{pattern:#x}" for pattern in spec.null_patterns)
+        lines.append(f"null_patterns = [{patterns}]")
+    if spec.enum:
+        names = ", ".join(f'{code} = "{name}"' for code, name in spec.enum)
+        lines.append(f"enum = {{ {names} }}")
+    return lines
+
+
 def _interval(
     port: str,
     bus: str,
@@ -136,18 +171,17 @@ def _interval(
     """Return the shortest usual interval that leaves half of the bus's time."""
     devices = []
     for one in members:
-        profile = profiles.get(one.identity.profile or "")
-        if profile is not None:
-            points = tuple(PointSettings(spec, INTERVALS_S[0]) for spec in profile.points)
-            devices.append(
-                DeviceSettings(
-                    device_name(bus, one, profiles),
-                    one.unit_id,
-                    points,
-                    max_registers=profile.max_registers,
-                    holes=profile.holes,
-                )
+        profile = profiles.get(one.identity.profile or "") or Profile("", one.identity.points)
+        points = tuple(PointSettings(spec, INTERVALS_S[0]) for spec in profile.points)
+        devices.append(
+            DeviceSettings(
+                device_name(bus, one, profiles),
+                one.unit_id,
+                points,
+                max_registers=profile.max_registers,
+                holes=profile.holes,
             )
+        )
     plain = BusSettings(bus, port, settings.baud, settings.parity, settings.stop_bits)
     share = bus_load(replace(plain, devices=tuple(devices))).share
     fits = [one for one in INTERVALS_S if share * INTERVALS_S[0] / one <= BUSY]

@@ -75,14 +75,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a device was found to be. `said`: its own words (FC 43/14); `others`: profiles that fit
-    as well; `evidence`: readings that speak for `profile`, as text."""
+    """What a device was found to be. `said`: its own words (FC 43/14, SunSpec); `others`: profiles
+    that fit as well; `evidence`: what speaks for it, as text; `points`: those of a device that
+    described itself (SunSpec), which needs no profile."""
 
     profile: str | None = None
     certainty: Certainty = Certainty.UNKNOWN
     said: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    points: tuple[PointSpec, ...] = ()
 
 
 # --- presence ---------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import select
+import struct
 import termios
 import threading
 import tty
@@ -15,7 +16,8 @@ import pytest
 from gateway.agent.bus import Bus
 from gateway.agent.scanner import Found, Garbled, Scanner, Skipped, Step, Trying, Wanted
 from gateway.cli.scan import candidates
-from gateway.config.agent import BusSettings
+from gateway.cli.snippet import snippet
+from gateway.config.agent import BusSettings, parse
 from gateway.errors import PortLostError
 from gateway.modbus.crc import seal
 from gateway.modbus.identify import Certainty
@@ -123,7 +125,7 @@ def test_a_port_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def answering(answer: Callable[[bytes], bytes], delay_s: float = 0.0) -> Iterator[str]:
-    """A port where each request of eight bytes is answered so, after a delay."""
+    """A port where each request (eight bytes, seven of 43/14) is answered so, after a delay."""
     master, slave = pty.openpty()
     tty.setraw(slave, termios.TCSANOW)
     stop = threading.Event()
@@ -133,8 +135,9 @@ def answering(answer: Callable[[bytes], bytes], delay_s: float = 0.0) -> Iterato
         while not stop.is_set():
             if select.select([master], [], [], 0.05)[0]:
                 heard += os.read(master, 256)
-            if len(heard) >= 8:
-                reply, heard = answer(heard[:8]), heard[8:]
+            length = 7 if heard[1:2] == b"\x2b" else 8
+            if len(heard) >= length:
+                reply, heard = answer(heard[:length]), heard[length:]
                 stop.wait(delay_s)
                 os.write(master, reply)
 
@@ -155,6 +158,51 @@ def test_an_answer_that_is_no_frame_is_told() -> None:
         steps = scan(port, Wanted((AT,), (3,), (), 0.06))
     assert {step.unit_id for step in steps if isinstance(step, Garbled)} == {3}
     assert found(steps) == {}
+
+
+def registers(cells: dict[int, int]) -> Callable[[bytes], bytes]:
+    """A device of unit id 3 with these holding registers; every other question is refused."""
+
+    def answer(request: bytes) -> bytes:
+        unit_id, function, first, count = struct.unpack(">BBHH", request[:6])
+        if unit_id != 3:
+            return b""
+        wanted = range(first, first + count)
+        if function != 3 or not all(address in cells for address in wanted):
+            return seal(bytes((3, function | 0x80, 2)))
+        data = struct.pack(f">{count}H", *(cells[address] for address in wanted))
+        return seal(bytes((3, 3, len(data))) + data)
+
+    return answer
+
+
+def text(words: str, length: int) -> list[int]:
+    """A SunSpec string."""
+    raw = words.encode().ljust(2 * length, b"\0")
+    return list(struct.unpack(f">{length}H", raw))
+
+
+def test_a_sunspec_device_describes_itself() -> None:
+    """Its maker, its model and its points come from the device; no profile is needed."""
+    common = [*text("Acme", 16), *text("Sun 5", 16), *[0] * 34]
+    chain = [0x5375, 0x6E53, 1, 66, *common, 103, 50, *[1] * 50, 0xFFFF, 0]
+    cells = {40000 + i: word for i, word in enumerate(chain)}
+    with answering(registers(cells), delay_s=0.002) as port:
+        steps = scan(port, Wanted((AT,), (3,), (), 0.06))
+    (device,) = [step for step in steps if isinstance(step, Found)]
+    assert device.identity.said == ("Acme", "Sun 5")
+    assert device.identity.evidence == ("SunSpec at 40000, models 1, 103",)
+    assert device.identity.certainty is Certainty.CERTAIN
+    names = [point.name for point in device.identity.points]
+    assert "inverter.active_power" in names
+    snippet_text = snippet(port, "bus", [device], Profiles(profile_directories()))
+    head = '[gateway]\nid = "g"\n[uplink]\nurl = "wss://c/g"\n\n'
+    parsed = parse(head + snippet_text, "f.toml", {})
+    assert [str(one) for one in (*parsed.problems, *parsed.warnings)] == []
+    assert parsed.settings is not None
+    (made,) = parsed.settings.buses[0].devices
+    assert made.name == "sun-5-bus-3"
+    assert tuple(point.spec for point in made.points) == device.identity.points
 
 
 def test_a_late_answer_counts_for_the_unit_that_gave_it() -> None:
