@@ -81,6 +81,7 @@ class FaultCause(StrEnum):
     STOPPED = "stopped"
     RECONFIGURED = "reconfigured"
     CONTINUED = "continued"
+    CONTINUED = "continued"
     HALF_OPEN = "half_open"
     PEER_STOPPED = "peer_stopped"
     PEER_ERROR = "peer_error"

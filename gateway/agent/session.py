@@ -76,9 +76,10 @@ class Session:
         self._heartbeat_s = heartbeat_s
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._wake = asyncio.Event()
-        self._lanes = Lanes(sender, spool, clock, self._wake.set)
+        self._lanes = Lanes(sender, spool, clock, self._wake.set, self._continue)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
+        self._leaving: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[Fault] = asyncio.get_running_loop().create_future()
         self._own: FaultCause | None = None
         self.welcomed: Welcome | None = None
@@ -98,7 +99,12 @@ class Session:
         self._own = cause
         self._sender.bye(code, text, self._clock.now())
         self._wake.set()
-        self._loop_later(LEAVE_S, cause, "left")
+        fault = Fault(cause, Side.OWN, Phase.SESSION, "left")
+        self._leaving = asyncio.get_running_loop().call_later(LEAVE_S, self._end, fault)
+
+    def _continue(self, why: str) -> None:
+        """Make way for the session that sends the rest."""
+        self.leave(ByeCode.STOPPING, why, FaultCause.CONTINUED)
 
     async def run(self) -> Fault:
         """Live until the session ends, and say how it ended. The connection is closed then."""
@@ -210,8 +216,6 @@ class Session:
 
     def _opened(self, welcome: Welcome) -> None:
         self.welcomed = welcome
-        if welcome.heartbeat_s > 0:
-            self._heartbeat_s = min(self._heartbeat_s, welcome.heartbeat_s)
         self._lanes.open()
         self._observer.opened(welcome)
 
@@ -219,6 +223,7 @@ class Session:
         beat = Heartbeat(self._sync.reading(), self._spool.next_seq, self._spool.backlog())
         self._sender.heartbeat(beat, self._clock.now())
         self._wake.set()
+        self._lanes.credit_changed()  # also looks for a backlog that turned up late
 
     def _refused(self, refused: Refused) -> None:
         count = sum(last - first + 1 for first, last in refused.intervals)
@@ -265,8 +270,9 @@ class Session:
     def _sender_gone(self) -> None:
         """Nothing is offered any more; the spool writes down what is not acked."""
         self._lanes.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._leaving):
+            if timer is not None:
+                timer.cancel()
 
     async def _close(self) -> None:
         connection = self._connection
@@ -294,10 +300,6 @@ class Session:
     def _timer_fired(self) -> None:
         self._timer = None
         self._wake.set()
-
-    def _loop_later(self, delay_s: float, cause: FaultCause, text: str) -> None:
-        fault = Fault(cause, Side.OWN, Phase.SESSION, text)
-        asyncio.get_running_loop().call_later(delay_s, self._end, fault)
 
 
 _KIND = frozenset(

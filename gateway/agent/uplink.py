@@ -92,6 +92,7 @@ class Uplink:
         self._session: Session | None = None
         self._failures = 0
         self._retry_after_s = 0.0
+        self._at_once = False
         self._tls: tuple[tuple[int, ...], ssl.SSLContext] | None = None
 
     def offer(self, record: Record) -> None:
@@ -127,12 +128,14 @@ class Uplink:
         Raises: SessionOverError unless we left; NewEpochNeededError.
         """
         self._retry_after_s = 0.0
+        self._at_once = False
         link = await self._dial()
         if link is None:
             if self._leaving.is_set():
                 return
             raise SessionOverError("no connection")
         began = self._clock.now()
+        old = self._spool.held_epochs() - {self._spool.epoch}
         session = self._session = self._make_session(link)
         if self._leaving.is_set():
             session.leave(ByeCode.STOPPING, self._cause.value, self._cause)
@@ -146,6 +149,9 @@ class Uplink:
             self._failures = 0
         self._failures += 1
         self._retry_after_s = fault.retry_after_s or 0.0
+        # With an epoch less to list this cannot go round in circles.
+        drained = bool(old - self._spool.held_epochs())
+        self._at_once = fault.cause is FaultCause.CONTINUED and drained
         self._chronicle.ended(session, fault, lived_s)
         if fault.cause is FaultCause.PROTOCOL and fault.code == SET_BACK:
             raise NewEpochNeededError(fault.text)
@@ -257,6 +263,8 @@ class Uplink:
 
     def _wait(self, state: RetryCallState) -> float:
         """Say how long tenacity waits: our own count, because a good session resets it."""
+        if self._at_once:
+            return 0.0
         seconds = backoff(
             max(1, self._failures),
             random.random(),

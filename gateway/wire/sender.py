@@ -121,6 +121,11 @@ class Sender:
         self._welcomed = self._said_bye = self._heard_bye = False
 
     @property
+    def hello(self) -> Hello:
+        """What was said: `epochs` are those that found room."""
+        return self._hello
+
+    @property
     def in_flight(self) -> int:
         """Bytes sent and not acked, both lanes."""
         return self._flights.window.in_flight

@@ -6,7 +6,7 @@ thread and never waits for the disk, except `open`.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 
 from gateway.agent.spool.disk import Disk
@@ -166,7 +166,13 @@ class Spool:
         """Let go of what the centre has committed; costs no write. Unknown seqs are ignored."""
         self._holdings.ack(epoch, intervals)
 
-    def give_up(self, epoch: int, intervals: Iterable[Interval], text: str) -> None:
+    def give_up(
+        self,
+        epoch: int,
+        intervals: Iterable[Interval],
+        text: str,
+        reason: GapReason = GapReason.DEAD_LETTER,
+    ) -> None:
         """Let go of records the centre will never take: kept aside in quarantine, told as a GAP."""
         book = self._holdings.books.get(epoch)
         for first, last in intervals if book is not None else ():
@@ -179,8 +185,8 @@ class Spool:
                 self._keeper.keep_aside(name, b"".join(r.data for r in records))
             for segment in book.segments:
                 if segment.held.common(held):
-                    segment.flaw = segment.flaw or f"records refused: {text[:64]}"
-            for gap in losses_of(epoch, held, records, GapReason.DEAD_LETTER):
+                    segment.flaw = segment.flaw or f"records given up: {text[:64]}"
+            for gap in losses_of(epoch, held, records, reason):
                 self._holdings.lose(gap)
 
     def _memory_records(self, epoch: int) -> list[Record]:
@@ -222,14 +228,17 @@ class Spool:
         others = any(book.held for book in books if book is not self._book)
         return Backlog(records, size, 0 if others else oldest_ns)
 
-    def reader(self) -> BacklogReader:
-        """Return a reader of everything unacked now, oldest first (the epochs `epochs` lists).
+    def held_epochs(self) -> frozenset[int]:
+        """Return every epoch with unacked records, whether `epochs` has room for it or not."""
+        return frozenset(book.epoch for book in self._holdings.books.values() if book.held)
+
+    def reader(self, listed: Container[int] | None = None) -> BacklogReader:
+        """Return a reader of everything unacked now, oldest first; `listed`: of these epochs only.
 
         Records appended later are not in it: send them live, and `add` what finds no credit.
         """
-        listed = [state.epoch for state in self._holdings.states()]
-        books = self._holdings.books
-        return BacklogReader(self._source, [(epoch, books[epoch].held.copy()) for epoch in listed])
+        books = [b for b in self._holdings.books.values() if listed is None or b.epoch in listed]
+        return BacklogReader(self._source, [(book.epoch, book.held.copy()) for book in books])
 
     @property
     def stats(self) -> SpoolStats:
