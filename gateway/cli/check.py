@@ -92,7 +92,9 @@ def _difference(path: Path, verdict: Verdict, running: Path, directories: tuple[
     if running == Path():
         running = Path(settings.state_directory) / RUNNING
     try:
-        before = read_agent(running, Profiles(directories), str(running))
+        # The agent's copy lies elsewhere, and means what it meant at its place.
+        base = path.absolute().parent
+        before = read_agent(running, Profiles(directories), str(running), base)
     except ConfigError as error:
         cure = "name the file to compare with: --diff RUNNING"
         print(f"{error} (has the agent started?); {cure}", file=sys.stderr)

@@ -148,6 +148,10 @@ def parse(
         revision=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12],
     )
     gateway.close()
+    for key, header in (("device", "[[bus.device]]"), ("point", "[[bus.device.point]]")):
+        if key in root:
+            root.note_asked(key)
+            root.problem(key, "it stands alone", f"write {header}, below what it belongs to")
     root.close()
     if "bus" not in root and "serial" not in root:
         root.warning("", "there is no [[bus]]", "nothing is read until one is added")

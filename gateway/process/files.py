@@ -107,11 +107,15 @@ class SecretFile:
 
 
 def read_agent(
-    path: Path, profiles: Profiles | None = None, name: str | None = None
+    path: Path,
+    profiles: Profiles | None = None,
+    name: str | None = None,
+    base: Path | None = None,
 ) -> Parsed[AgentSettings]:
     """Read an agent's file with the profiles it names; problems of those profiles come with it.
 
-    `name` is what messages call the file.
+    `name` is what messages call the file; `base` where its relative paths start, by default its
+    directory.
     Paths in ``[uplink]`` come out absolute (relative ones start at the file's directory).
     Raises: ConfigError if the file itself cannot be read.
     """
@@ -127,7 +131,7 @@ def read_agent(
         return Parsed(None, problems, parsed.warnings)
     if parsed.settings is None:
         return parsed
-    uplink = _with_paths(parsed.settings.uplink, path.absolute().parent)
+    uplink = _with_paths(parsed.settings.uplink, base or path.absolute().parent)
     return replace(parsed, settings=replace(parsed.settings, uplink=uplink))
 
 
