@@ -122,7 +122,11 @@ class Fleet:
             reader = SerialReader(settings, self._clock, on_rows, on_event)
             unit = SerialUnit(settings, reader, reader)
             return unit
-        poller = Poller(settings, self._clock, on_rows, on_event)
+
+        def on_schema() -> None:
+            hand_over(lambda _: self.compose())
+
+        poller = Poller(settings, self._clock, on_rows, on_event, on_schema)
         bus = Bus(settings, self._clock)
         unit = Unit(settings, poller, bus, BusThread(bus, poller))
         return unit

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gateway.agent.bus import Bus
+from gateway.agent.discovery import read_next
 from gateway.agent.metrics import Sample
-from gateway.config.agent import BusSettings
+from gateway.config.agent import BusSettings, DeviceSettings
 from gateway.errors import BadFrameError, DeviceExceptionError, NoReplyError, PortLostError
 from gateway.event import Event, EventKind, Scalar
 from gateway.modbus.request import Request, read_request
 from gateway.modbus.rtu import timing
 from gateway.polling.blocks import Block, Range
 from gateway.polling.device import DevicePolling
+from gateway.polling.discovering import Discovering
 from gateway.polling.health import BUSY_PAUSE_S, BUSY_RETRIES, PROBES_SHARE, Transition
 from gateway.polling.poll import Poll
 from gateway.polling.rows import take_rows, unasked
@@ -40,6 +42,10 @@ PROBE_YIELD_S = 30.0
 that is never idle does not keep a device from being found again."""
 MAX_WAIT_S = 0.01
 """A device whose late answer must be waited out for longer than this lets the others go first."""
+
+
+def _nobody() -> None:
+    """Nobody wants to know of a new schema."""
 
 
 @dataclass(slots=True)
@@ -64,7 +70,8 @@ class Poller:
 
     `on_rows(bus, rows)` (rows that are complete: one for each schema block and poll) and
     `on_event(event)` are called in the bus thread. `schema_blocks` is this poller's own schema; the
-    blocks of its rows are indices into it.
+    blocks of its rows are indices into it; `on_schema()` says that blocks were added behind them: a
+    device said what points it has.
     """
 
     def __init__(
@@ -73,32 +80,47 @@ class Poller:
         clock: Clock,
         on_rows: Callable[[str, list[Row]], None],
         on_event: Callable[[Event], None],
+        on_schema: Callable[[], None] = _nobody,
     ) -> None:
         self.settings = settings
         self.counters = PollCounters()
         self._clock = clock
         self._on_rows = on_rows
         self._on_event = on_event
+        self._on_schema = on_schema
         self._lost_since: float | None = None
         self._devices: list[DevicePolling] = []
-        blocks: list[SchemaBlock] = []
-        start = clock.now()
-        wire = timing(settings.baud, settings.character_s)
+        self._unknown: list[Discovering] = []
+        self._start = clock.now()
+        self.schema_blocks: tuple[SchemaBlock, ...] = ()
         for device in settings.devices:
-            polling = DevicePolling(device, wire.character_s, wire.silence_s, start, len(blocks))
-            self._devices.append(polling)
-            blocks.extend(block.schema for block in polling.blocks)
-        self.schema_blocks = tuple(blocks)
+            if device.discover_s is None:
+                self._add(device)
+            else:
+                self._unknown.append(Discovering(device, self._start))
+
+    def _add(self, device: DeviceSettings) -> None:
+        """Poll a device; its blocks come behind those there are."""
+        wire = timing(self.settings.baud, self.settings.character_s)
+        first = len(self.schema_blocks)
+        polling = DevicePolling(device, wire.character_s, wire.silence_s, self._start, first)
+        self._devices.append(polling)
+        self.schema_blocks += tuple(block.schema for block in polling.blocks)
 
     # --- called by the bus thread -----------------------------------------------------------------
 
     def next_due(self, now: float) -> float | None:
         """Return when the next device wants the bus."""
-        return min((device.due for device in self._devices), default=None)
+        dues = [device.due for device in self._devices] + [one.due for one in self._unknown]
+        return min(dues, default=None)
 
     def work(self, bus: Bus, now: float) -> None:
         """Poll the device that has waited longest, or go on with its pending poll."""
         due = [device for device in self._devices if device.due <= now]
+        for unknown in self._unknown:
+            if unknown.due <= min([now, *(device.due for device in due)]):
+                self._discover(bus, unknown, now)
+                return
         if not due:
             return
         device = min(due, key=lambda one: one.due + PROBE_YIELD_S * one.is_probe_due(now))
@@ -130,6 +152,33 @@ class Poller:
             self._event(EventKind.PORT_RETURNED, port=self.settings.port, lost_s=lost_s)
         for device in self._devices:
             device.health.forget(now)
+
+    # --- a device that says itself what it has ----------------------------------------------------
+
+    def _discover(self, bus: Bus, unknown: Discovering, now: float) -> None:
+        """Make one read of a walk; poll the device once it is over."""
+        failed = read_next(bus, unknown)
+        self.counters.busy_s += self._clock.now() - now
+        self.counters.transactions += 1
+        self._walked(unknown, failed)
+
+    def _walked(self, unknown: Discovering, failed: Cause | None) -> None:
+        """Tell once of a device that is not found; take over one that is."""
+        name, unit_id, now = unknown.settings.name, unknown.settings.unit_id, self._clock.now()
+        if failed is not None and unknown.down_since is None:
+            unknown.down_since = now
+            self.counters.devices_down += 1
+            cause = failed.name.lower()
+            self._event(EventKind.DEVICE_DOWN, device=name, unit_id=unit_id, cause=cause)
+        if unknown.found is None:
+            return
+        self._unknown.remove(unknown)
+        self._add(unknown.found)
+        self._on_schema()
+        if unknown.down_since is not None:
+            self.counters.devices_down -= 1
+            down_s = round(now - unknown.down_since, 3)
+            self._event(EventKind.DEVICE_UP, device=name, unit_id=unit_id, down_s=down_s)
 
     # --- one poll ---------------------------------------------------------------------------------
 

@@ -27,12 +27,19 @@ from gateway.config.profile import (
 )
 from gateway.config.writes import WriteLimits, parse_write
 from gateway.modbus.point import MAX_READ_REGISTERS, PointSpec
+from gateway.modbus.sunspec import MODELS
 
 MAX_BUSES = 64
 MAX_DEVICES = 247
 MIN_INTERVAL_S = 0.01
 MAX_INTERVAL_S = 86400.0
 DEFAULT_INTERVAL_S = 1.0
+SUNSPEC = "sunspec"
+"""The profile that stands for "ask the device": its SunSpec models say which points there are."""
+DISCOVERED = Profile(SUNSPEC, ())
+SUNSPEC_POINTS = tuple(
+    dict.fromkeys(f"{name}.{field.name}" for name, fields in MODELS.values() for field in fields)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,8 @@ class DeviceSettings:
     the profile).
     `max_registers`: longest read the device takes. `shape_step`: registers by which a read may be
     lengthened so that two requests differ in shape (2 on word-aligned meters, 0 forbids it).
+    `discover_s`: the points are asked of the device itself (SunSpec) and then polled this often;
+    `discover_only`: those wanted, empty for all.
     """
 
     name: str
@@ -63,6 +72,8 @@ class DeviceSettings:
     max_registers: int = 125
     holes: tuple[tuple[int, int, int], ...] = ()
     shape_step: int = 1
+    discover_s: float | None = None
+    discover_only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +170,11 @@ def _device(section: Section, profiles: Mapping[str, Profile | None]) -> DeviceS
     timeout_s = section.number("timeout_s", None, low=0.005, high=30.0, unit="seconds")
     retries = section.integer("retries", 1, low=0, high=10)
     shape_step = section.integer("shape_step", base.shape_step, low=0, high=8)
-    points = _points(section, base, interval_s, max_registers, holes)
+    discovered = profile is DISCOVERED
+    only = _discovered_points(section) if discovered else ()
+    points = () if discovered else _points(section, base, interval_s, max_registers, holes)
     section.close()
-    if not points and len(section.document.problems.problems) == problems_before:
+    if not points and not discovered and len(section.document.problems.problems) == problems_before:
         section.problem("", "no points to read", 'add profile = "…" or [[bus.device.point]] tables')
     return DeviceSettings(
         name,
@@ -173,15 +186,33 @@ def _device(section: Section, profiles: Mapping[str, Profile | None]) -> DeviceS
         max_registers,
         holes,
         shape_step,
+        interval_s if discovered else None,
+        only,
     )
+
+
+def _discovered_points(section: Section) -> tuple[str, ...]:
+    """Return which of the points that SunSpec's models can have are wanted; empty: all."""
+    chosen = section.texts("points", f'names of points, ["{SUNSPEC_POINTS[0]}"]', MAX_POINTS) or ()
+    for name in chosen:
+        if re.sub(r"^([a-z]+)[0-9]+\.", r"\1.", name) not in SUNSPEC_POINTS:
+            unknown_point(section, "points", name, SUNSPEC_POINTS)
+    if "point" in section:
+        section.note_asked("point")
+        cure = "leave it out, or describe the device by [[bus.device.point]] tables alone"
+        section.problem("point", "the device itself says its points (SunSpec)", cure)
+    return chosen
 
 
 def _profile(section: Section, profiles: Mapping[str, Profile | None]) -> Profile | None:
     name = section.text("profile", None)
     if name is None:
         return None
+    if name == SUNSPEC and name not in profiles:
+        return DISCOVERED
     if name not in profiles:
-        section.problem("profile", f"found {shown(name)}", did_you_mean(name, profiles, "profiles"))
+        known = (*profiles, SUNSPEC)
+        section.problem("profile", f"found {shown(name)}", did_you_mean(name, known, "profiles"))
         return None
     profile = profiles[name]
     if profile is None:
