@@ -27,7 +27,7 @@ from gateway.agent.spool.spool import Spool
 from gateway.agent.spool_metrics import SpoolCollector
 from gateway.agent.uplink import Identity, NewEpochNeededError, Uplink
 from gateway.config.agent import AgentSettings
-from gateway.config.diff import Changes, diff
+from gateway.config.diff import Changes, details, diff
 from gateway.errors import ConfigError, SpoolError
 from gateway.event import Event, EventKind, Scalar
 from gateway.process import log
@@ -35,6 +35,7 @@ from gateway.process.clock import Clock, HostFiles
 from gateway.process.control_client import control_path
 from gateway.process.control_messages import ReloadWord
 from gateway.process.files import load_agent
+from gateway.process.install import note_running
 from gateway.process.notify import Notifier
 from gateway.process.signals import Signals
 from gateway.process.timesync import TimeSync
@@ -294,6 +295,7 @@ class Agent:
         self, settings: AgentSettings, changes: Changes, group: asyncio.TaskGroup
     ) -> None:
         old, self._settings = self._settings, settings
+        self._changed(old, settings, changes)
         if changes.metrics:
             try:
                 self._listen_again(settings.metrics.listen)
@@ -316,10 +318,24 @@ class Agent:
         self._applied()
         logger.info("config applied revision=%s changes=%s", settings.revision, changes)
 
+    def _changed(self, old: AgentSettings, new: AgentSettings, changes: Changes) -> None:
+        """Say what a reload is about to change, before anything restarts."""
+        keys = details(old, new)
+        self._event(
+            EventKind.CONFIG_CHANGED,
+            revision=new.revision,
+            before=old.revision,
+            effect=str(changes),
+            keys=len(keys),
+            text="; ".join(keys),
+        )
+
     def _applied(self) -> None:
         self._metrics.config_applied.set(self._clock.wall_ns() / 1e9)
         self._event(EventKind.CONFIG_APPLIED, revision=self._settings.revision)
         self._state("config", f"config {self._settings.revision}")
+        state = Path(self._settings.state_directory)
+        note_running(self._path, state, self._settings.revision)
 
     def _listen_again(self, address: str) -> None:
         if self._stop_listening is not None:
