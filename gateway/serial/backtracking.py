@@ -84,10 +84,7 @@ class _Parser:
         self._at = 0
 
     def whole(self) -> Node:
-        node = self._choice()
-        if self._at < len(self._text):
-            raise PatternError(f"unexpected {self._text[self._at]!r} at {self._at}")
-        return node
+        return self._choice()
 
     def _choice(self) -> Node:
         branches = [self._sequence()]

@@ -79,6 +79,7 @@ class CountingEngine:
         r"(?P<a>.*),(?P<b>.*)",
         r"(?:[a-z]+=\d+;)*end",
         r"^\s*(?P<t>-?[0-9.]+) ?C$",
+        r"(?P<word>[a-z]+)\b:\Z|a{0}b{}",
         r"[]a^]+\]\x41\t\{\0{2}",
     ],
 )

@@ -139,6 +139,8 @@ def test_nmea_says_when_it_does_not_know() -> None:
     assert isinstance(found, dict)
     assert found["RMC.latitude"] is None and found["RMC.speed"] is None
     assert found["RMC.7"] == "000.5"
+    (empty,) = lines("nmea", seal(b"GPGLL,,,,,,A,A"))
+    assert isinstance(empty, dict) and empty["GLL.latitude"] is None
     (lost,) = lines("nmea", seal(b"GPGGA,1,4807.038,N,01131.000,E,0,00,,,M,,M,,"))
     assert isinstance(lost, dict)
     assert lost["GGA.latitude"] is None and lost["GGA.quality"] == "0"
