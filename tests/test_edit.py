@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.forecast import forecast
+from gateway.process.files import load_agent
 from tests.two_buses import TwoBuses, missing, two_buses
 
 
@@ -36,6 +38,24 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoBuses]:
     """A site with two buses that runs."""
     with two_buses(tmp_path_factory.mktemp("edit")) as running:
         yield running
+
+
+def test_the_forecast_of_check_is_what_is_sent(rig: TwoBuses) -> None:
+    """Bytes a reading, as `gateway check` reckons them and as the agent counts them."""
+    settings = load_agent(rig.config)
+    day = forecast(settings)
+    names = (
+        'gateway_uplink_bytes_total{direction="out"}',
+        'gateway_readings_total{quality="good"}',
+    )
+    before = rig.site.metrics()
+    rig.stored(1, 40)
+    after = rig.site.metrics()
+    sent, readings = (after[name] - before[name] for name in names)
+    reckoned = day.messages / day.readings / 86400
+    print(f"bytes a reading: reckoned {reckoned:.1f}, sent {sent / readings:.1f}")
+    # Reckoned with an uptime and counters that are large: never less than what is sent.
+    assert 0.6 * reckoned < sent / readings < reckoned
 
 
 def test_a_bad_edit_leaves_the_site_untouched(rig: TwoBuses) -> None:
@@ -126,6 +146,19 @@ def test_the_doctor_does_not_disturb_the_session(rig: TwoBuses) -> None:
     assert levels["port bus1"] == "problem" and f"held by process {os.getpid()}" in done.stdout
     rig.stored(2, 5)
     assert rig.sessions()[0] == session
+
+
+def test_without_a_control_socket(tmp_path: Path) -> None:
+    """The agent is found by the spool it holds, told by SIGHUP, and its metrics are its word."""
+    with two_buses(tmp_path, control=False) as rig:
+        first = rig.agent.process
+        done = edit(rig, "text = text.replace('retries = 0', 'retries = 2')", "", "--yes")
+        assert done.returncode == 0, done.stderr
+        assert "the agent has taken it over: taken over" in done.stdout
+        assert "device2].retries: 0 → 2" in done.stdout
+        rig.stored(1, 5)
+        assert rig.agent.process is first and rig.agent.running
+        assert len(rig.events("config_changed")) == 1
 
 
 def test_check_diff_with_what_runs(rig: TwoBuses, tmp_path: Path) -> None:

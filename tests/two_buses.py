@@ -91,8 +91,11 @@ class TwoBuses:
 
 
 @contextlib.contextmanager
-def two_buses(directory: Path) -> Iterator[TwoBuses]:
-    """Start the site, wait until both buses are stored, stop it at the end."""
+def two_buses(directory: Path, control: bool = True) -> Iterator[TwoBuses]:
+    """Start the site, wait until both buses are stored, stop it at the end.
+
+    `control`: the agent has its control socket.
+    """
     by_id = directory / "by-id"
     by_id.mkdir()
     links = {number: by_id / f"usb-adapter-{number}" for number in (1, 2)}
@@ -101,6 +104,9 @@ def two_buses(directory: Path) -> Iterator[TwoBuses]:
         for number, link in links.items()
     )
     site = Site(directory, bus_toml=toml).write()
+    if not control:
+        config = directory / "gateway.toml"
+        config.write_text(config.read_text().replace("[gateway]", '[gateway]\ncontrol = ""'))
     rig = TwoBuses(site, site.agent(), site.centre(), links)
     for number in links:
         rig.plug(number)

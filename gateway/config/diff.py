@@ -148,7 +148,7 @@ def _value(one: object) -> object:
 
 
 def _shown(value: object) -> str:
-    if value is None or value == ():
+    if value in (None, (), ""):
         return "not given"
     if isinstance(value, float):
         return f"{value:g}"

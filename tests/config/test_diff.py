@@ -5,11 +5,14 @@ from dataclasses import replace
 from gateway.config.agent import (
     AgentSettings,
     BusSettings,
+    DeviceSettings,
     MetricsSettings,
+    PointSettings,
     SpoolSettings,
     UplinkSettings,
 )
-from gateway.config.diff import Changes, diff
+from gateway.config.diff import Changes, details, diff
+from gateway.modbus.point import DataType, PointSpec, Table
 
 OLD = AgentSettings(
     "g",
@@ -50,3 +53,37 @@ def test_the_other_parts() -> None:
         assert changes == Changes(**{name: True})
         assert changes.needs_restart == (name in ("spool", "identity"))
         assert str(changes) != "nothing changes"
+
+
+def test_details_key_by_key() -> None:
+    """Tables go by name, what changed alike in several points is said once, secrets never."""
+    spec = PointSpec("v", Table.INPUT, 0, DataType.U16)
+    points = tuple(PointSettings(replace(spec, name=name), 1.0) for name in "vwxyz")
+    bus = BusSettings("a", "/dev/a", devices=(DeviceSettings("d", 1, points),))
+    old = replace(OLD, buses=(bus, *OLD.buses[1:]), labels=(("site", "n"), ("rack", "3")))
+    slower = tuple(replace(point, poll_interval_s=2.5) for point in points)
+    device = DeviceSettings(
+        "d", 1, (replace(slower[0], spec=replace(spec, scale=0.1)), *slower[1:])
+    )
+    new = replace(
+        old,
+        revision="x",
+        uplink=replace(old.uplink, proxy="http://user:do-not-show-me@p:1", batch_s=1.0),
+        buses=(replace(bus, devices=(device,)), BusSettings("e", "/dev/e")),
+        labels=(("site", "s"),),
+    )
+    assert details(old, old) == ()
+    assert details(old, new) == (
+        "uplink.proxy: changed",
+        "uplink.batch_s: 0 → 1",
+        "bus[a].device[d].point[v].scale: 1 → 0.1",
+        "bus[a].device[d].point[v, w, x, y, … 5].poll_interval_s: 1 → 2.5",
+        "bus[b, c]: removed",
+        "bus[e]: added",
+        "labels[site]: n → s",
+        "labels[rack]: removed",
+    )
+    assert details(old, replace(old, gateway_id="h", metrics=MetricsSettings(""))) == (
+        "gateway.id: g → h",
+        "metrics.listen: 127.0.0.1:9464 → not given",
+    )
