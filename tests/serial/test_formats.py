@@ -154,6 +154,9 @@ def test_nmea_says_when_it_does_not_know() -> None:
         (b"$\r\n", FaultKind.CHECKSUM),
         (seal(b""), FaultKind.FORMAT),
         (seal(b"hello"), FaultKind.FORMAT),
+        (seal(b"IIMWV,20.0,IIMWV,75.0,R,7.5,N,A"), FaultKind.FORMAT),
+        (seal(b"IIMWV,20.0,R"), FaultKind.FORMAT),
+        (seal(b"IIHDT,20$0,T"), FaultKind.FORMAT),
         (seal(b"GPGG\xff,1"), FaultKind.FORMAT),
         (seal(b"GPG\x00A,1"), FaultKind.FORMAT),
         (GGA.rstrip() + b"\n", None),
@@ -167,7 +170,7 @@ def test_nmea_refuses(data: bytes, found: FaultKind | None) -> None:
 
 def test_nmea_oddities() -> None:
     """A wrong position is no number; another talker is passed over; makers' own are read."""
-    (odd,) = lines("nmea", seal(b"GPGGA,1,48x7.038,N,01131.000,Q,1,08"))
+    (odd,) = lines("nmea", seal(b"GPGGA,1,48x7.038,N,01131.000,Q,1,08,,,M,,M,,"))
     assert isinstance(odd, dict)
     assert odd["GGA.latitude"] == "48x7.038 N" and odd["GGA.longitude"] == "01131.000 Q"
     assert lines("nmea", GGA, talker="GL") == [{}]
