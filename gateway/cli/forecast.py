@@ -1,13 +1,18 @@
 """What a config will send and store in a day, computed by packing sample rows with the real packer.
 
 Owns the reckoning and its assumptions: online, every reading good, nothing compressed, whole
-numbers that fill half their registers' bytes or more. Events and the host's own readings come on
-top: a few kB a day. Never measures anything.
+numbers that fill half their registers' bytes or more, a serial source that talks by itself a line
+a second, a host with one wired interface. Events come on top: a few kB a day. Never measures
+anything.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.config.agent import AgentSettings
+from gateway.host.link import LinkKind
+from gateway.host.sample import TRACE_SOURCE
+from gateway.host.sample import blocks as host_blocks
 from gateway.modbus.point import PointSpec
 from gateway.process.fit import pollings
 from gateway.reading import TICK_NS, Row, Schema, SchemaBlock, Value
@@ -25,6 +30,7 @@ from gateway.wire.packing import RowsPacker
 from gateway.wire.record import HEADER_SIZE
 
 DAY_S = 86400.0
+TALKING_S = 1.0
 TCP_IP = 52
 """Bytes of an IPv4 and a TCP header with timestamps (RFC 791, RFC 9293, RFC 7323)."""
 TLS_RECORD = 22
@@ -55,15 +61,13 @@ class Forecast:
 def forecast(settings: AgentSettings) -> Forecast:
     """Reckon a day of these settings."""
     rows = fixed = rows_bytes = readings = 0.0
-    for device in pollings(settings):
-        for block in device.blocks:
-            sample = tuple(_sample(device.specs[point], block.schema) for point in block.points)
-            per_day = DAY_S / block.schema.period_s
-            first, more = _sizes(block.schema, sample)
-            rows += per_day
-            rows_bytes += per_day * more
-            fixed = max(fixed, first - more)
-            readings += per_day * len(sample)
+    for block, period_s, sample in _blocks(settings):
+        per_day = DAY_S / period_s
+        first, more = _sizes(block, sample)
+        rows += per_day
+        rows_bytes += per_day * more
+        fixed = max(fixed, first - more)
+        readings += per_day * len(sample)
     batch_s = settings.uplink.batch_s
     records = min(rows, DAY_S / batch_s) if batch_s else rows
     stored = rows_bytes + records * (fixed + HEADER_SIZE)
@@ -76,6 +80,29 @@ def forecast(settings: AgentSettings) -> Forecast:
     network = messages + records * (_framing(body + around, MASK) + ack + _framing(ack, 0))
     network += beats * (_framing(beat, MASK) + TCP_IP + 2 * _framing(MASK, MASK))
     return Forecast(readings / DAY_S, stored, messages, network)
+
+
+def _blocks(settings: AgentSettings) -> Iterator[tuple[SchemaBlock, float, tuple[Value, ...]]]:
+    """Yield every schema block with its period and a sample of its values."""
+    for device in pollings(settings):
+        for block in device.blocks:
+            specs = [device.specs[point] for point in block.points]
+            kinds = [point.type for point in block.schema.points]
+            sample = tuple(_sample(spec, kind) for spec, kind in zip(specs, kinds, strict=True))
+            yield block.schema, block.schema.period_s, sample
+    for source in settings.serials:
+        period_s = TALKING_S if source.asking is None else source.asking.interval_s
+        points = tuple(spec.schema for spec in source.points)
+        yield _plain(SchemaBlock(source.name, period_s, points), period_s)
+    period_s = settings.host.aggregate_s
+    for own in host_blocks((("eth0", LinkKind.WIRE),), period_s):
+        if own.source != TRACE_SOURCE:  # recorded around trouble only
+            yield _plain(own, period_s)
+
+
+def _plain(block: SchemaBlock, period_s: float) -> tuple[SchemaBlock, float, tuple[Value, ...]]:
+    samples: dict[str, Value] = {"bool": True, "str": "x" * 8, "i64": 100_000}
+    return block, period_s, tuple(samples.get(point.type, 230.1) for point in block.points)
 
 
 def _framing(size: int, mask: int) -> int:
@@ -92,16 +119,13 @@ def _sizes(schema: SchemaBlock, values: tuple[Value, ...]) -> tuple[int, int]:
     return first, len(packer.pack([one, two])) - first
 
 
-def _sample(spec: PointSpec, schema: SchemaBlock) -> Value:
+def _sample(spec: PointSpec, kind: str) -> Value:
     """Return a value as long as usual ones of that type."""
-    kind = next(point.type for point in schema.points if point.name == spec.name)
     if kind == "bool":
         return True
     if kind == "str":
         return "x" * (12 if spec.enum else 2 * spec.registers)
-    if kind == "f32":
-        return 230.1
-    if kind == "f64":
+    if kind in ("f32", "f64"):
         return 230.1
     raw = {1: 1000, 2: 100_000}.get(spec.registers, 1 << 40)
     return raw if kind == "i64" else raw / 10 ** int(kind[1:])

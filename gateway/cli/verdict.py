@@ -136,13 +136,17 @@ class _Judging:
     def _ports(self) -> None:
         """Compare the ports with those of this machine."""
         here = lasting_names(self.host)
-        for index, bus in enumerate(self.settings.buses):
-            key, path = f"bus[{bus.name}].port", ("bus", index, "port")
-            if not is_there(bus.port, self.host):
-                found = f"{bus.port} is not on this machine"
-                self.warnings.append(self._at(path, key, found, _port_cure(bus.port, here)))
+        named = [("bus", i, bus.name, bus.port) for i, bus in enumerate(self.settings.buses)]
+        serials = enumerate(self.settings.serials)
+        named += [("serial", i, source.name, source.port) for i, source in serials]
+        for table, index, name, port in named:
+            key = f"{table}[{name}].port"
+            if not is_there(port, self.host):
+                found = f"{port} is not on this machine"
+                cure = _port_cure(port, here)
+                self.warnings.append(self._at((table, index, "port"), key, found, cure))
                 continue
-            better = lasting_name(bus.port, self.host)
+            better = lasting_name(port, self.host)
             for at, warning in enumerate(self.warnings):
                 if warning.key == key and better is not None:
                     self.warnings[at] = replace(warning, cure=f'use "{better}", the same adapter')
@@ -170,11 +174,23 @@ class _Judging:
             yield from (f"  {_group(group)}" for group in load.groups[:MAX_LISTED])
             if len(load.groups) > MAX_LISTED:
                 yield f"  … and {len(load.groups) - MAX_LISTED} more"
+            for device in bus.devices:
+                if device.discover_s is not None:
+                    every = f"{device.name} every {device.discover_s:g} s"
+                    yield f"  {every}: what it says that it has; not in these sums"
+        for source in settings.serials:
+            said = (
+                f"asked every {source.asking.interval_s:g} s"
+                if source.asking
+                else "talks by itself"
+            )
+            yield f"serial {source.name}: {source.format}, {said}, points {len(source.points)}"
         day = forecast(settings)
         gathered = forecast(replace(settings, uplink=replace(settings.uplink, batch_s=1.0)))
         less = f" ({_decimal(gathered.network)} with batch_s = 1.0)"
         yield (
-            f"uplink: {day.readings:.4g} readings/s, {_decimal(day.messages)} a day in messages, "
+            f"uplink: {day.readings:.4g} readings/s with the gateway's own, "
+            f"{_decimal(day.messages)} a day in messages, "
             f"about {_decimal(day.network)} with TLS, TCP and acks"
             f"{less if gathered.network < WORTH_SAYING * day.network else ''}"
         )

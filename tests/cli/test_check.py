@@ -40,7 +40,7 @@ def test_technicians_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == 0
     assert "bus rs485-1: devices 1, points 39, blocks 3, 39 readings/s in 3 requests/s" in out
     assert "main-meter every 1 s: 39 points in input 0–" in out
-    assert "uplink: 39 readings/s, " in out and " a day in messages" in out
+    assert "uplink: 40.1 readings/s with the gateway's own, " in out and " a day in messages" in out
     assert "spool: " in out and " without the centre" in out
     assert out.splitlines()[-1].endswith("no problems, 2 warnings")
     token, port = err.splitlines()
