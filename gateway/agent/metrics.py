@@ -5,16 +5,20 @@ never decides anything. No label takes a value a peer can invent. Gauges that ot
 (spool, buses) are read when Prometheus asks.
 """
 
+import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    MetricsHandler,
     ProcessCollector,
-    start_http_server,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -57,6 +61,21 @@ def families(samples: Iterable[Sample]) -> Iterable[Metric]:
             family = found[sample.name] = kind(sample.name, sample.text, labels=names)
         family.add_metric([value for _, value in sample.labels], sample.value)
     return found.values()
+
+
+class _Listener(ThreadingHTTPServer):
+    """The library's server, but without the name look-ups at its start: those may hang, and cost
+    1 MiB."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Bind, and leave the host's name alone."""
+        TCPServer.server_bind(self)
 
 
 class Metrics:
@@ -133,14 +152,14 @@ class Metrics:
             return None
         host, _, port = address.rpartition(":")
         try:
-            server, thread = start_http_server(
-                int(port), addr=host.strip("[]"), registry=self.registry
-            )
+            server = _Listener((host.strip("[]"), int(port)), MetricsHandler.factory(self.registry))
         except (OSError, ValueError, OverflowError) as error:
             raise ConfigError(
                 f"metrics.listen = {address!r}: cannot be bound: {error}; "
                 "choose a free loopback port, or an empty text for no listener"
             ) from error
+        thread = threading.Thread(target=server.serve_forever, name="agent.metrics", daemon=True)
+        thread.start()
 
         def stop() -> None:
             server.shutdown()

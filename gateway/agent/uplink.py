@@ -30,7 +30,7 @@ from gateway.process.files import read_secret
 from gateway.process.timesync import TimeSync
 from gateway.process.tls import client_context
 from gateway.wire.backoff import backoff
-from gateway.wire.body import available
+from gateway.wire.body import writable
 from gateway.wire.limits import MAX_EPOCHS
 from gateway.wire.message import ByeCode, Hello, Welcome
 from gateway.wire.record import Record
@@ -238,7 +238,7 @@ class Uplink:
             software=f"edge-gateway {__version__}",
             epochs=epochs,
             clock=self._sync.reading(),
-            encodings=available(),
+            encodings=writable(),
             max_message=MAX_MESSAGE,
             last_session=self._past.session,
             backlog=self._spool.backlog(),

@@ -16,6 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
+    from gateway.process.postpone import RARELY_USED, postpone
+
+    for name in RARELY_USED:
+        postpone(name)
     from gateway.agent import daemon
 
     path: Path = args.config or args.file or DEFAULT_CONFIG

@@ -7,7 +7,6 @@ compilers share: ``file:line:column: key: what was found; what would be right``.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -80,6 +79,8 @@ def _place(problem: Problem) -> tuple[int, int]:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word most like `word`, or ``None`` if none is like it."""
+    from difflib import get_close_matches  # 0.2 MiB that a right file never needs
+
     choices = sorted(set(known))
     lowered = {choice.lower(): choice for choice in reversed(choices)}
     plain = word.lower()

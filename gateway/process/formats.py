@@ -6,23 +6,34 @@ formats cannot be replaced.
 """
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from gateway.config.serial import Unavailable
 from gateway.serial.builtin import BUILT_IN
 from gateway.serial.format import Format
+
+if TYPE_CHECKING:  # 2.5 MiB that a site without such a package need not spend
+    from importlib.metadata import EntryPoint, EntryPoints
 
 GROUP = "gateway.serial_formats"
 _NEEDED = ("OPTIONS", "FIELDS", "group", "feed", "timer_at", "reset", "in_hand")
 
 
 class InstalledFormats(Mapping[str, type[Format] | Unavailable]):
-    """Every format by name; an entry point is loaded when it is asked for."""
+    """Every format by name; entry points are looked for when a name is not one of ours, and loaded
+    when they are asked for."""
 
-    def __init__(self, points: EntryPoints | None = None) -> None:
-        found = entry_points(group=GROUP) if points is None else points
-        self._points = {point.name: point for point in found if point.name not in BUILT_IN}
+    def __init__(self, points: "EntryPoints | None" = None) -> None:
+        self._given = points
         self._loaded: dict[str, type[Format] | Unavailable] = dict(BUILT_IN)
+
+    @cached_property
+    def _points(self) -> "dict[str, EntryPoint]":
+        from importlib.metadata import entry_points
+
+        found = entry_points(group=GROUP) if self._given is None else self._given
+        return {point.name: point for point in found if point.name not in BUILT_IN}
 
     def __getitem__(self, name: str) -> type[Format] | Unavailable:
         if name not in self._loaded:
@@ -39,7 +50,7 @@ class InstalledFormats(Mapping[str, type[Format] | Unavailable]):
         return name in BUILT_IN or name in self._points
 
 
-def _load(point: EntryPoint) -> type[Format] | Unavailable:
+def _load(point: "EntryPoint") -> type[Format] | Unavailable:
     package = point.dist.name if point.dist is not None else point.module.partition(".")[0]
     try:
         loaded: type[Format] = point.load()

@@ -6,6 +6,7 @@ decompressed.
 """
 
 import importlib
+import importlib.util
 import zlib
 from collections.abc import Callable
 from types import ModuleType
@@ -23,7 +24,9 @@ def optional(name: str) -> ModuleType | None:
         return None
 
 
-_ZSTD = optional("zstandard")
+WORTH_BYTES = 2048
+"""A shorter body is sent as it is: an agent without a real backlog never loads a compressor (zstd
+takes 1 MiB)."""
 ZLIB_LEVEL = 6
 ZSTD_LEVEL = 3
 ZSTD_SMALL_LEVEL = 12
@@ -34,28 +37,49 @@ ZSTD_WINDOW = 1 << 21
 """A decoder need not offer more; bodies are at most 1 MiB."""
 
 
-def available(zstd: ModuleType | None = _ZSTD) -> tuple[int, ...]:
+def available(zstd: str = "zstandard") -> tuple[int, ...]:
     """Return the encodings this installation can read and write, best first."""
-    return (Encoding.ZLIB,) if zstd is None else (Encoding.ZSTD, Encoding.ZLIB)
+    return (Encoding.ZLIB,) if optional(zstd) is None else (Encoding.ZSTD, Encoding.ZLIB)
+
+
+def writable() -> tuple[int, ...]:
+    """Return the encodings this installation has, best first, without loading any."""
+    found = importlib.util.find_spec("zstandard") is not None
+    return (Encoding.ZSTD, Encoding.ZLIB) if found else (Encoding.ZLIB,)
 
 
 def compressor(encoding: int) -> Callable[[bytes], bytes] | None:
     """Return the function that compresses a body, or ``None`` for RAW and unknown encodings.
 
-    Not for two threads at once.
+    It returns a body as it is when that is not worth it, or when a library that is there cannot be
+    loaded. Not for two threads at once.
     """
     if encoding == Encoding.ZLIB:
-        return lambda body: zlib.compress(body, ZLIB_LEVEL)
-    if encoding == Encoding.ZSTD and _ZSTD is not None:
-        small = _ZSTD.ZstdCompressor(level=ZSTD_SMALL_LEVEL).compress
-        large = _ZSTD.ZstdCompressor(level=ZSTD_LEVEL).compress
+        return lambda body: body if len(body) < WORTH_BYTES else zlib.compress(body, ZLIB_LEVEL)
+    return _zstd_compressor() if encoding == Encoding.ZSTD else None
 
-        def compress(body: bytes) -> bytes:
-            packed: bytes = small(body) if len(body) <= ZSTD_SMALL else large(body)
-            return packed
 
-        return compress
-    return None
+def _zstd_compressor() -> Callable[[bytes], bytes]:
+    """Load the library with the first body that is worth it."""
+    by_size: list[Callable[[bytes], bytes]] = []
+
+    def compress(body: bytes) -> bytes:
+        if len(body) < WORTH_BYTES:
+            return body
+        if not by_size:
+            zstd = optional("zstandard")
+            levels = (ZSTD_SMALL_LEVEL, ZSTD_LEVEL)
+            by_size.extend(
+                _as_it_is if zstd is None else zstd.ZstdCompressor(level=level).compress
+                for level in levels
+            )
+        return by_size[len(body) > ZSTD_SMALL](body)
+
+    return compress
+
+
+def _as_it_is(body: bytes) -> bytes:
+    return body
 
 
 def decompress(encoding: int, body: bytes) -> bytes:
@@ -64,8 +88,8 @@ def decompress(encoding: int, body: bytes) -> bytes:
         return body
     if encoding == Encoding.ZLIB:
         return _inflate(body)
-    if encoding == Encoding.ZSTD and _ZSTD is not None:
-        return _unzstd(_ZSTD, body)
+    if encoding == Encoding.ZSTD and (zstd := optional("zstandard")) is not None:
+        return _unzstd(zstd, body)
     raise RemoteProtocolError(f"body encoding {encoding} was not agreed", 1002)
 
 

@@ -158,8 +158,8 @@ def test_the_backlog_is_compressed_and_live_is_not() -> None:
     """The agreed encoding is used where it pays; a body it would lengthen stays raw."""
     pair = opened(encodings=(Encoding.ZLIB,))
     items = [rows_record(n) for n in range(1, 200)]
-    pair.sender.offer(EPOCH, items[:50], Lane.BACKLOG, 0.0)
-    pair.sender.offer(EPOCH, items[50:60], Lane.LIVE, 0.0)
+    pair.sender.offer(EPOCH, items[:150], Lane.BACKLOG, 0.0)
+    pair.sender.offer(EPOCH, items[150:160], Lane.LIVE, 0.0)
     pair.sender.offer(EPOCH, [end_record(300)], Lane.BACKLOG, 0.0)
     datas = [codec.decode(m, 1 << 20) for m in pair.sender.messages_to_send()]
     assert [d.encoding for d in datas if isinstance(d, Data)] == [
