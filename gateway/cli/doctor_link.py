@@ -70,8 +70,9 @@ _CURES = {
     FaultCause.TLS_POLICY: "TLS versions or a client certificate do not suit: the centre's log",
     FaultCause.UPGRADE_TIMEOUT: "TLS works and nobody answers: a proxy that waits for its upstream",
     FaultCause.UPGRADE_EOF: "a load balancer hung up: its log, its limit of connections",
-    FaultCause.UPGRADE_STRIPPED: "a proxy or inspection box strips the header Upgrade: have it "
-    "passed on (nginx: proxy_http_version 1.1, Upgrade, Connection), or correct uplink.url's path",
+    FaultCause.UPGRADE_STRIPPED: "a proxy, portal or inspection box answers and strips the header "
+    "Upgrade: have it passed on (nginx: proxy_http_version 1.1, Upgrade, Connection), or correct "
+    "the path of uplink.url",
     FaultCause.SUBPROTOCOL: "another WebSocket server answers: correct uplink.url",
     FaultCause.REDIRECTED: "a captive portal or a login page: open the network, or correct the URL",
     FaultCause.UNAUTHORISED: "the token is not this gateway's: `gateway centre token add` at the "

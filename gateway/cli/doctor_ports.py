@@ -78,9 +78,9 @@ def _port(
     if late is not None:
         yield late
     if trouble is None:
-        held = " and held by the agent" if owner is not None else ", free"
+        held = "held by the agent" if owner is not None else "free"
         stable = "" if lasting_name(port, files) in (port, None) else "; by-id would be safer"
-        yield ok(subject, f"{port} is there, {_who(status)} may use it{held}{stable}")
+        yield ok(subject, f"{port} is there, {held}; {_who(status)}{stable}")
 
 
 def _missing(subject: str, port: str, files: HostFiles, error: OSError) -> Finding:
@@ -127,7 +127,7 @@ def _cure_refused(status: os.stat_result) -> str:
 
 
 def _who(status: os.stat_result) -> str:
-    return f"{_daemon()[0]} ({_names(status)} {stat.filemode(status.st_mode)[1:]})"
+    return f"{_daemon()[0]} may use it ({_names(status)} {stat.filemode(status.st_mode)[1:]})"
 
 
 def _names(status: os.stat_result) -> str:

@@ -104,9 +104,9 @@ async def test_everything_is_well(pki: Pki) -> None:
         (
             HTTPStatus.OK,
             "HTTP 200 OK (upgrade_stripped), Server: ",
-            "strips the header Upgrade",
+            "have it passed on",
         ),
-        (HTTPStatus.UPGRADE_REQUIRED, "HTTP 426", "strips the header Upgrade"),
+        (HTTPStatus.UPGRADE_REQUIRED, "HTTP 426", "have it passed on"),
         (HTTPStatus.BAD_GATEWAY, "HTTP 502 Bad Gateway (bad_gateway)", "the proxy in front"),
         (HTTPStatus.GATEWAY_TIMEOUT, "HTTP 504", "the proxy in front"),
         (HTTPStatus.UNAUTHORIZED, "HTTP 401", "gateway centre token add"),
@@ -144,6 +144,20 @@ async def test_captive_portal() -> None:
     async with raw(portal) as port:
         finding = worst(await told(settings(f"ws://127.0.0.1:{port}/gateway")))
     assert "portal.hotel.example/login" in finding.evidence and "captive portal" in finding.cure
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.0 200 OK\r\n\r\n", b"220 mail.example ESMTP\r\n"])
+async def test_an_answer_that_is_no_http_1_1(answer: bytes) -> None:
+    """An old proxy, or another service: shown with what it said."""
+
+    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with raw(other) as port:
+        finding = worst(await told(settings(f"ws://127.0.0.1:{port}/gateway")))
+    assert "upgrade_stripped" in finding.evidence and "HTTP" in finding.evidence
 
 
 async def test_a_proxy_that_forgets_the_upgrade_header() -> None:
