@@ -81,7 +81,6 @@ class FaultCause(StrEnum):
     STOPPED = "stopped"
     RECONFIGURED = "reconfigured"
     CONTINUED = "continued"
-    CONTINUED = "continued"
     HALF_OPEN = "half_open"
     PEER_STOPPED = "peer_stopped"
     PEER_ERROR = "peer_error"
@@ -207,6 +206,9 @@ def of_connect(error: BaseException, phase: Phase, clock_synced: bool, wall_ns: 
         cause, side = FaultCause.SUBPROTOCOL, Side.PEER
     elif isinstance(error, ProxyError):
         cause, side = FaultCause.PROXY_REFUSED, Side.PATH
+    elif isinstance(error, InvalidMessage) and isinstance(error.__cause__, ValueError):
+        # HTTP/1.0, or no HTTP at all: somebody else answers in the centre's place.
+        return Fault(FaultCause.UPGRADE_STRIPPED, Side.PATH, phase, _text(error.__cause__)[:200])
     elif isinstance(error, (InvalidMessage, EOFError)):
         cause, side = FaultCause.UPGRADE_EOF, Side.PEER
     return Fault(cause, side, phase, _text(error))

@@ -6,7 +6,12 @@ import ssl
 
 import pytest
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    InvalidMessage,
+    InvalidStatus,
+)
 from websockets.frames import Close
 from websockets.http11 import Response
 
@@ -168,3 +173,17 @@ def test_headers_given_twice() -> None:
     headers = Headers([("Location", "http://a/"), ("Location", "http://b/")])
     fault = of_connect(InvalidStatus(Response(302, "x", headers)), Phase.UPGRADE, True, 0)
     assert fault.cause is FaultCause.REDIRECTED and "http://a/" in fault.text
+
+
+@pytest.mark.parametrize(
+    ("cause", "verdict"),
+    [
+        (ValueError("unsupported protocol; expected HTTP/1.1"), FaultCause.UPGRADE_STRIPPED),
+        (EOFError("connection closed"), FaultCause.UPGRADE_EOF),
+    ],
+)
+def test_an_answer_that_is_no_http_1_1(cause: Exception, verdict: FaultCause) -> None:
+    """Somebody else who answers is told from nobody who does."""
+    error = InvalidMessage("did not receive a valid HTTP response")
+    error.__cause__ = cause
+    assert of_connect(error, Phase.UPGRADE, True, 0).cause is verdict
