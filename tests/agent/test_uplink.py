@@ -1,6 +1,7 @@
 """The uplink, its session and its endings, against a centre in memory and a real spool."""
 
 import asyncio
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,3 +213,30 @@ async def test_leaving_while_nobody_answers(tmp_path: Path) -> None:
             await until(lambda: bool(taken))
         for writer in taken:  # from Python 3.12 on a server waits for its connections
             writer.transport.abort()
+
+
+async def test_reconnecting_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Sessions cut, refused, broken and said goodbye to, over and over: no descriptor, task or
+    timer more than before."""
+    port = free_port()
+    centre = MemoryCentre()
+
+    async def rounds(count: int) -> None:
+        for number in range(count):
+            centre.first_bytes = "text" if number % 3 == 0 else None
+            async with memory_centre(centre, port):
+                met = len(centre.receivers)
+                await until(lambda met=met: len(centre.receivers) > met)
+                if number % 3 == 1:
+                    await until(lambda: side.metrics.connected._value.get() == 1)
+                    await centre.bye(ByeCode.DRAINING, "restart", 0.0)
+            failed = len(side.status)
+            await until(lambda failed=failed: len(side.status) > failed)
+
+    async with agent(tmp_path, port) as side:
+        await rounds(3)
+        fds, tasks = len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
+        await rounds(21)
+        await asyncio.sleep(0.1)
+        assert len(os.listdir("/proc/self/fd")) <= fds + 2
+        assert len(asyncio.all_tasks()) <= tasks + 3
