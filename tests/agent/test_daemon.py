@@ -72,6 +72,7 @@ class Process:
     notified: socket.socket
     process: asyncio.subprocess.Process | None = None
     heartbeat_s: float = 30.0
+    program: tuple[str, str] = ("-m", "gateway.cli.main")
 
     def configure(self, *buses: tuple[str, CountingDevice, float], extra: str = "") -> None:
         """Write the config file."""
@@ -90,7 +91,7 @@ class Process:
         with (self.directory / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "gateway.cli.main", "run", "--config"),
+                *(*self.program, "run", "--config"),
                 str(self.directory / "gateway.toml"),
                 stdout=log,
                 stderr=log,
@@ -295,4 +296,33 @@ async def test_a_stop_while_the_centre_is_silent(tmp_path: Path, device: Countin
         assert await agent.stop() == 0
         assert Clock().now() - began < 5.0
         for writer in taken:  # from Python 3.12 on a server waits for its connections
+            writer.transport.abort()
+
+
+STUCK = """
+import sys, threading
+from gateway.agent.spool.disk import Disk
+from gateway.cli.main import main
+Disk.fdatasync = lambda disk, fd: threading.Event().wait()
+sys.exit(main())
+"""
+
+
+async def test_a_stop_while_the_disk_hangs_and_the_centre_is_silent(
+    tmp_path: Path, device: CountingDevice
+) -> None:
+    """A flush that never returns and a session that was never answered: gone within 5 s."""
+    taken: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", 0)
+    async with silent, prepared(tmp_path, silent.sockets[0].getsockname()[1]) as agent:
+        agent.configure(("bus1", device, 0.05))
+        agent.program = ("-c", STUCK)
+        await agent.start()
+        await until(lambda: bool(taken))
+        await until(lambda: agent.metric("gateway_spool_memory_records") > 40)
+        began = Clock().now()
+        assert await agent.stop() == 0
+        assert Clock().now() - began < 5.0
+        assert "spool disk stuck unflushed=" in agent.log
+        for writer in taken:
             writer.transport.abort()
