@@ -71,6 +71,7 @@ def survey(disk: Disk, directory: str, gateway_id: str | None) -> Survey:
     """
     found = Survey(names=disk.names(directory))
     segments = []
+    shared = _Schemas()
     for name, size, regular in found.names:
         if not name.endswith(".seg"):
             continue
@@ -91,9 +92,25 @@ def survey(disk: Disk, directory: str, gateway_id: str | None) -> Survey:
                 Stranger(path, f"of another gateway: {segment.header.gateway_id[:64]!r}")
             )
         else:
+            segment.header = replace(segment.header, schemas=shared(segment.header.schemas))
             segments.append(segment)
     _arrange(found, segments)
     return found
+
+
+class _Schemas:
+    """Lets headers that say the same schemas hold one copy: a full spool has a thousand of them."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[bytes, bytes] = {}
+        self._lists: dict[tuple[tuple[int, bytes], ...], tuple[tuple[int, bytes], ...]] = {}
+
+    def __call__(self, schemas: tuple[tuple[int, bytes], ...]) -> tuple[tuple[int, bytes], ...]:
+        """Return the copy to hold."""
+        if schemas not in self._lists:
+            held = tuple((sid, self._bodies.setdefault(body, body)) for sid, body in schemas)
+            self._lists[held] = held
+        return self._lists[schemas]
 
 
 def _arrange(found: Survey, segments: list[Segment]) -> None:

@@ -377,3 +377,20 @@ async def test_another_segment_size_or_quota_is_taken_over(tmp_path):
     await spool.flush()
     await spool.close(clean=False)
     assert sum(f.stat().st_size for f in tmp_path.iterdir() if f.is_file()) <= 4 * SEGMENT
+
+
+async def test_a_thousand_headers_share_their_schemas(tmp_path):
+    """What every segment says again is held once in memory after a start."""
+    for _ in range(3):
+        spool = reopen(tmp_path)
+        spool.add_schema(b"one schema of all lives")
+        fill(spool, 300)
+        await spool.flush()
+        await spool.close(clean=False)
+    spool = reopen(tmp_path)
+    books = [book for book in spool._holdings.books.values() if book.segments]
+    schemas = [segment.header.schemas for book in books for segment in book.segments]
+    assert len(books) == 3
+    assert len(schemas) > 3
+    assert len({id(one) for one in schemas}) == 1
+    await spool.close(clean=False)
