@@ -12,6 +12,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -34,6 +35,8 @@ BLOCK = re.compile(
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 REDRAW = re.compile(r"\x1b\[\?25l(?:\x1b\[\d+F)?")
 ROWS, COLUMNS = 40, 118
+CTRL_C_S = 15.0
+"""After this long a command that Ctrl-C did not end is killed, so that nothing hangs."""
 BY_ID = "dev/serial/by-id"
 
 
@@ -220,6 +223,8 @@ def _on_terminal(command: Sequence[str], seconds: float) -> str:
     written, until, interrupted = b"", time.monotonic() + seconds, False
     while True:
         ready, _, _ = select.select([terminal], [], [], 0.1)
+        if time.monotonic() > until + CTRL_C_S:
+            os.kill(pid, signal.SIGKILL)
         if not interrupted and time.monotonic() > until:
             os.write(terminal, b"\x03")
             interrupted = True

@@ -6,6 +6,7 @@ Hypothesis draws another seed at each run and the closing lines say which
 """
 
 import secrets
+import signal
 
 import hypothesis
 import pytest
@@ -14,6 +15,10 @@ from tests.system import in_ci, need, need_root
 
 hypothesis.settings.register_profile("project", deadline=None, print_blob=True, derandomize=False)
 hypothesis.settings.load_profile("project")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores Ctrl-C and so would every command that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
