@@ -26,7 +26,7 @@ class InstalledFormats(Mapping[str, type[Format] | Unavailable]):
 
     def __init__(self, points: "EntryPoints | None" = None) -> None:
         self._given = points
-        self._loaded: dict[str, type[Format] | Unavailable] = dict(BUILT_IN)
+        self._loaded: dict[str, type[Format] | Unavailable] = {}
 
     @cached_property
     def _points(self) -> "dict[str, EntryPoint]":
@@ -36,12 +36,15 @@ class InstalledFormats(Mapping[str, type[Format] | Unavailable]):
         return {point.name: point for point in found if point.name not in BUILT_IN}
 
     def __getitem__(self, name: str) -> type[Format] | Unavailable:
+        if name in BUILT_IN:
+            return BUILT_IN[name]
         if name not in self._loaded:
             self._loaded[name] = _load(self._points[name])
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**BUILT_IN, **self._points})
+        yield from BUILT_IN
+        yield from self._points
 
     def __len__(self) -> int:
         return len(BUILT_IN) + len(self._points)

@@ -1,14 +1,35 @@
-"""The formats that come with the gateway, by the name a config gives them."""
+"""The formats that come with the gateway, by the name a config gives them.
 
-from gateway.serial.delimited import Delimited
+Each is loaded when it is asked for: most sites have none.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
 from gateway.serial.format import Format
-from gateway.serial.jsonlines import JsonLines
-from gateway.serial.nmea import Nmea
-from gateway.serial.pattern import Pattern
 
-BUILT_IN: dict[str, type[Format]] = {
-    "delimited": Delimited,
-    "json": JsonLines,
-    "nmea": Nmea,
-    "regex": Pattern,
+_PLACES = {
+    "delimited": ("gateway.serial.delimited", "Delimited"),
+    "json": ("gateway.serial.jsonlines", "JsonLines"),
+    "nmea": ("gateway.serial.nmea", "Nmea"),
+    "regex": ("gateway.serial.pattern", "Pattern"),
 }
+
+
+class _BuiltIn(Mapping[str, type[Format]]):
+    def __getitem__(self, name: str) -> type[Format]:
+        module, attribute = _PLACES[name]
+        kind: type[Format] = getattr(import_module(module), attribute)
+        return kind
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+    def __contains__(self, name: object) -> bool:
+        return name in _PLACES
+
+
+BUILT_IN: Mapping[str, type[Format]] = _BuiltIn()
