@@ -64,6 +64,8 @@ PROGRAMS = {
     "nft": Program(_command("nft"), "nftables"),
     "tc": Program(_command("tc"), "iproute2"),
     "systemd-analyze": Program(_command("systemd-analyze"), "systemd"),
+    "prometheus": Program(_command("prometheus"), "prometheus"),
+    "promtool": Program(_command("promtool"), "prometheus"),
 }
 ALIASES = {
     "build-essential": "gcc",
