@@ -234,7 +234,17 @@ def _decode_schema(m: list[object]) -> SchemaAnnouncement:
 
 
 def _decode_data(m: list[object]) -> Data:
-    return Data(
+    _, epoch, lane, encoding, body = m[:5]
+    if (  # the usual case at once: this is once a message at the centre
+        type(epoch) is type(lane) is type(encoding) is int
+        and type(body) is bytes
+        and 0 <= epoch <= MAX_EPOCH
+        and 0 <= lane <= 1
+        and 0 <= encoding <= 255
+        and 0 < len(body) <= MAX_BODY
+    ):
+        return Data(epoch, _LANES[lane], encoding, body)
+    return Data(  # says what is wrong
         epoch=_epoch(m[1], "Data"),
         lane=_LANES[strict.integer(m[2], "lane", 0, 1)],
         encoding=strict.integer(m[3], "encoding", 0, 255),

@@ -196,9 +196,12 @@ class SchemaAnnouncement:
     body: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Data:
-    """Records of one epoch, verbatim, perhaps compressed."""
+    """Records of one epoch, verbatim, perhaps compressed.
+
+    Not frozen: the centre makes one for each message, and a frozen one costs twice the time.
+    """
 
     epoch: int
     lane: Lane

@@ -88,9 +88,10 @@ class SchemaReceived:
     schema: KnownSchema
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RecordsReceived:
-    """Records of one `Data`, verified. `size` is the bytes of the message."""
+    """Records of one `Data`, verified. `size` is the bytes of the message. Not frozen, as `Data`
+    is not."""
 
     epoch: int
     lane: Lane

@@ -33,9 +33,13 @@ class RecordKind(IntEnum):
     HOST = 6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Record:
-    """One record. `data` is header and payload exactly as stored and sent."""
+    """One record. `data` is header and payload exactly as stored and sent.
+
+    Never changed, but not frozen: both ends make one for each record, and a frozen one costs twice
+    the time.
+    """
 
     seq: int
     kind: int
@@ -84,6 +88,9 @@ def unpack_all(seed: int, body: bytes) -> list[Record]:
 
     Raises: RemoteProtocolError when a record is damaged or cut short (nothing of the body is used).
     """
+    first = unpack_from(seed, body)
+    if first is not None and len(first.data) == len(body):
+        return [first]  # live data: one record a message
     records = []
     offset = 0
     while offset < len(body):
