@@ -36,15 +36,15 @@ demo: $(RUN)
 	@$(BIN)/gateway demo
 
 check: $(DEV)
-	$(BIN)/ruff format --check gateway tests
-	$(BIN)/ruff check gateway tests
+	$(BIN)/ruff format --check gateway hil tests
+	$(BIN)/ruff check gateway hil tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
 format: $(DEV)
-	$(BIN)/ruff format gateway tests
-	$(BIN)/ruff check --fix gateway tests
+	$(BIN)/ruff format gateway hil tests
+	$(BIN)/ruff check --fix gateway hil tests
 
 test: $(DEV)
 	$(BIN)/python -m pytest -q

@@ -1,0 +1,1 @@
+"""Fault injectors, one module per kind of thing they break. See `hil.injector`."""
