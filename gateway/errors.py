@@ -15,7 +15,8 @@
     │   ├── LocalProtocolError    by us: a bug
     │   └── RemoteProtocolError   by the peer; carries the close code
     ├── UplinkError            the session could not be made or ended
-    └── StoreError             the centre's store cannot do what was asked
+    ├── StoreError             the centre's store cannot do what was asked
+    └── PrometheusError        a Prometheus server cannot be asked or did not answer sensibly
 
 A message names what, where, the value, the limit and the cure.
 """
@@ -83,3 +84,7 @@ class UplinkError(GatewayError):
 
 class StoreError(GatewayError):
     """The centre's store cannot do what was asked."""
+
+
+class PrometheusError(GatewayError):
+    """A Prometheus server could not be asked, or its answer is none."""
