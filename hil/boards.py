@@ -139,10 +139,13 @@ def route(interface: str) -> str:
     return ROUTE_HEAD + (line if interface else "")
 
 
-def reset_evidence(board: Board, reset: Reset, clean: bool, cycles: int) -> dict[str, bytes]:
+def reset_evidence(
+    board: Board, reset: Reset, clean: bool, cycles: int, sagged: bool = False
+) -> dict[str, bytes]:
     """Return what the board shows of the reset before this boot.
 
-    `clean`: the file systems were unmounted; `cycles`: how often power came on so far.
+    `clean`: the file systems were unmounted; `cycles`: how often power came on so far; `sagged`:
+    the supply was too low for the board just before.
     """
     log = "EXT4-fs (mmcblk0p2): mounted filesystem with ordered data mode. Quota mode: none.\n"
     if not clean:
@@ -162,5 +165,6 @@ def reset_evidence(board: Board, reset: Reset, clean: bool, cycles: int) -> dict
     rsts = 0x1000 if reset is Reset.POWER_ON else 0x20
     found["/proc/device-tree/chosen/bootloader/rsts"] = cell(rsts)
     if board is Board.PI_5:
-        found["/proc/device-tree/chosen/power/power_reset"] = cell(1 << 4 if bitten else 0)
+        bits = (1 << 4 if bitten else 0) | (1 << 1 if sagged else 0)
+        found["/proc/device-tree/chosen/power/power_reset"] = cell(bits)
     return found

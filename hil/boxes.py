@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hil.fleet import Member
+from hil.machine import Machine
 
 
 class Wire(Protocol):
@@ -29,11 +30,14 @@ class Wire(Protocol):
 class Box(Protocol):
     """One real agent: ``python -m hil.agent_process --config FILE --host-root DIR``, started in a
     namespace of its own. `host_root` is the root of its `HostFiles` and of what else the process's
-    seams read (clock, netlink, programs): raw evidence is written there, nothing else."""
+    seams read (clock, netlink, programs): raw evidence is written there, nothing else. `machine`
+    writes it: the stack calls its `make` once before the first start, and puts its `config` (the
+    `[host]` section) into the agent's file."""
 
     member: Member
     directory: Path
     host_root: Path
+    machine: Machine
     wire: Wire
 
     @property

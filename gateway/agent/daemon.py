@@ -77,6 +77,7 @@ class Agent:
         clock: Clock,
         host: HostFiles,
         probes: Probes | None = None,
+        sync: TimeSync | None = None,
     ) -> None:
         self._path = path
         self._settings = settings
@@ -86,7 +87,7 @@ class Agent:
         self._instance = instance(host)
         self._notifier = Notifier()
         self._metrics = Metrics()
-        self._sync = TimeSync(clock, host)
+        self._sync = sync or TimeSync(clock, host)
         self._recorder = Recorder(spool, self._metrics, settings.uplink.batch_s)
         self._fleet = Fleet(self._recorder, self._metrics, clock)
         self._past = Past()
