@@ -13,6 +13,7 @@ from gateway.agent.faults import Fault, FaultCause, Phase, Side
 from gateway.agent.metrics import Metrics
 from gateway.agent.recorder import Recorder
 from gateway.agent.session import Session
+from gateway.correlation.signatures import log_words
 from gateway.event import Event, EventKind, Scalar
 from gateway.process.clock import Clock
 from gateway.wire.message import Welcome
@@ -108,10 +109,11 @@ class Chronicle:
         self._now(False, f"disconnected: {fault.cause} by {fault.side}: {fault.text}")
         logger.log(
             logging.INFO if fault.side is Side.OWN else logging.WARNING,
-            "session ended session=%d cause=%s side=%s lived_s=%.1f text=%r",
+            "session ended session=%d cause=%s side=%s %s lived_s=%.1f text=%r",
             number,
             fault.cause,
             fault.side,
+            log_words(fault.cause.value, fault.code),
             lived_s,
             fault.text,
         )
@@ -130,7 +132,11 @@ class Chronicle:
         if dict(self._past.ended).get("phase") != Phase.SESSION.value:
             self._past.ended = tuple(fields.items())
         logger.warning(
-            "cannot connect cause=%s phase=%s text=%r", fault.cause, fault.phase, fault.text
+            "cannot connect cause=%s phase=%s %s text=%r",
+            fault.cause,
+            fault.phase,
+            log_words(fault.cause.value, fault.code, in_session=False),
+            fault.text,
         )
 
     def _now(self, connected: bool, text: str) -> None:

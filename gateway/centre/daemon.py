@@ -246,6 +246,7 @@ async def serve(settings: CentreSettings, base: Path, worker: int = 0) -> int:
                     notifier.ready()
                 else:
                     centre.look_at_tokens()
+                centre.server.told.flush()
                 notifier.status(f"{centre.server.active} gateways {centre.not_ready()}")
             notifier.stopping()
             finished = await centre.close()

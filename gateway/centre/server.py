@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from gateway.centre.ending import EndCause, Ending
+from gateway.centre.ending_log import EndingLog
 from gateway.centre.link import Link
 from gateway.centre.link_host import Hold
 from gateway.centre.metrics import Metrics
@@ -60,6 +61,7 @@ class Server:
     ) -> None:
         self.clock = clock
         self.metrics = metrics
+        self.told = EndingLog()
         self.limits = limits
         self.schemas = SchemaTable()
         self.queue_limit = queue_limit
@@ -127,13 +129,7 @@ class Server:
             self.active -= 1
             self.metrics.session_s.observe(self.clock.now() - session.opened)
             self.metrics.closes[ending.side, ending.cause] += 1
-        LOGGER.debug(
-            "session closed gateway=%s side=%s cause=%s code=%d",
-            session.gateway_id,
-            ending.side,
-            ending.cause,
-            ending.code,
-        )
+        self.told.ended(session.gateway_id, session.number, ending)
 
     def hold(self, link: Link) -> None:
         """Stop reading from a link until the store has caught up."""

@@ -34,8 +34,16 @@ CLOSE = (
         "the centre stops and told each gateway when to come back",
         "a deploy or `systemctl stop`",
         "nothing, if it was planned",
-        agent=(on("peer_stopped"),),
         centre=(on("draining"),),
+    ),
+    Signature(
+        "bye-draining",
+        "Bye STOPPING (1), DRAINING (2)",
+        "bye={code} close=1001",
+        "the centre stops or restarts and said when to come back",
+        "a deploy, a restart",
+        "nothing, if it was planned",
+        agent=(on("peer_stopped"),),
     ),
     Signature(
         "1012",
