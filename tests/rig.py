@@ -127,6 +127,17 @@ class Relay:
 
         self._loop.call_soon_threadsafe(switch)
 
+    def cut(self) -> None:
+        """Reset every connection: a TCP RST, as a firewall sends it."""
+
+        def reset() -> None:
+            for writer in tuple(self._writers):
+                sock = writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+
+        self._loop.call_soon_threadsafe(reset)
+
     def stop(self) -> None:
         """End the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
