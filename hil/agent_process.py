@@ -10,6 +10,7 @@ Source: Linux include/uapi/linux/{netlink,genetlink,nl80211}.h.
 import argparse
 import asyncio
 import mmap
+import os
 import struct
 import sys
 import time
@@ -29,6 +30,7 @@ from gateway.process.timesync import TimeSync
 from hil.machine import (
     CLOCK,
     CLOCK_FILE,
+    LIBC_TIME,
     PROGRAMS,
     RADIO,
     REPLIES,
@@ -172,11 +174,16 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--host-root", type=Path, required=True, help="the machine (hil.machine)")
     args = parser.parse_args(argv)
     path, root = args.config, args.host_root
+    clock_file, library = root / SEAMS / CLOCK_FILE, root / SEAMS / LIBC_TIME
+    if library.exists() and os.environ.get("LD_PRELOAD") != str(library):
+        environment = {**os.environ, "LD_PRELOAD": str(library), "HIL_CLOCK": str(clock_file)}
+        command = [sys.executable, "-m", "hil.agent_process", *argv]
+        os.execve(sys.executable, command, environment)
     try:
         settings = load_agent(path)
         log.set_up(settings.log_level)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        clock, ways = MachineClock(root / SEAMS / CLOCK_FILE), probes(root)
+        clock, ways = MachineClock(clock_file), probes(root)
         # The kernel's own error bound is this computer's, not the machine's.
         sync = TimeSync(clock, ways.files, lambda: None)
         boot_id = ways.files.boot_id()

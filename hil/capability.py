@@ -30,6 +30,8 @@ class Capability(StrEnum):
     NGINX = "nginx"
     HAPROXY = "haproxy"
     PROMETHEUS = "prometheus"
+    CC = "cc"
+    """A C compiler, for the one thing that cannot be said to OpenSSL from Python: the time."""
     EVIDENCE = "evidence"
     """Raw host evidence through the process's own seams: always there; marks what it is not:
     real supply, radio or watchdog hardware."""
@@ -111,5 +113,6 @@ _CHECKS: dict[Capability, Callable[[], str | None]] = {
     Capability.NGINX: _installed("nginx", "nginx-light"),
     Capability.HAPROXY: _installed("haproxy", "haproxy"),
     Capability.PROMETHEUS: _installed("prometheus", "prometheus"),
+    Capability.CC: _installed("cc", "gcc libc6-dev"),
     Capability.EVIDENCE: lambda: None,
 }
