@@ -31,6 +31,7 @@ from gateway.centre.tokens import TokenFile
 from gateway.config.centre import CentreSettings, TlsSettings
 from gateway.errors import ConfigError
 from gateway.process.clock import Clock
+from gateway.process.certificate import first_in
 from gateway.process.log import set_up
 from gateway.process.notify import Notifier
 from gateway.process.signals import Signals
@@ -94,6 +95,8 @@ class Centre:
             registry(self.metrics, self._gauges),
             self.not_ready,
             Api(path, clock),
+        self._expires_s = _expires_s(settings.tls, base)
+        self._lost_at_start = 0
             self._per_gateway if settings.admin.gateway_metrics else None,
         )
         self.port = self.admin_port = 0
@@ -102,7 +105,7 @@ class Centre:
         """Start everything; gateways may come in afterwards. Raises: OSError."""
         settings = self._settings
         self.server.attach(asyncio.get_running_loop(), self.writer)
-        left = self.writer.start()
+        left = self._lost_at_start = self.writer.start()
         self.keeper.start()
         if settings.admin.listen:
             self.admin_port = await self.admin.open(settings.admin.listen, self._worker)
@@ -147,6 +150,7 @@ class Centre:
     async def close(self) -> bool:
         """Drain, finish the commits, stop; ``False`` if some could not be committed."""
         drain = self._settings.drain
+            self._expires_s = _expires_s(tls, self._base)
         self.server.note(CentreEvent.CENTRE_STOPPING, node=self.node)
         self.door.stop_listening()
         await self.server.drain(drain.retry_after_s, drain.timeout_s)
@@ -167,7 +171,13 @@ class Centre:
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
         store = self.writer
-        return {
+        certificate = {
+            "centre_certificate_expiry_time_seconds": (
+                "When the certificate that gateways are shown ends",
+                self._expires_s,
+            )
+        }
+        return (certificate if self._expires_s else {}) | {
             "ws_active_connections": (
                 "Sessions after Welcome and before close",
                 self.server.active,
@@ -180,6 +190,11 @@ class Centre:
             "centre_store_log_bytes": (
                 "Size of the store's log",
                 _size(store.path.with_name(store.path.name + "-wal")),
+            "centre_draining": ("1 while this centre stops", float(self.door.draining)),
+            "centre_sessions_lost_at_start": (
+                "Sessions that a killed centre had left open, found at this start",
+                self._lost_at_start,
+            ),
             ),
             "centre_retention_deleted": (
                 "Strips and rows deleted by retention since the start",
@@ -320,3 +335,13 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+def _expires_s(tls: TlsSettings | None, base: Path) -> float:
+    """Return when the centre's own certificate ends; 0: it has none, or one nobody can read."""
+    if tls is None:
+        return 0.0
+    try:
+        return first_in((base / tls.certificate_file).read_bytes()).not_after.timestamp()
+    except (OSError, ValueError):
+        return 0.0
+
+

@@ -52,6 +52,14 @@ def shown_by(address: tuple[str, int], name: str, timeout_s: float) -> Certifica
     return None
 
 
+def first_in(pem: bytes) -> Certificate:
+    """Read the first certificate of a PEM file: the server's own. Raises: ValueError."""
+    found = re.search(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.DOTALL)
+    if found is None:
+        raise ValueError("no certificate in PEM form")
+    return parse(ssl.PEM_cert_to_DER_cert(found.group().decode("ascii", "replace")))
+
+
 def parse(der: bytes) -> Certificate:
     """Read a certificate. Raises: ValueError for what is none."""
     if len(der) > MAX_DER:

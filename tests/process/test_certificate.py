@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.process.certificate import parse, shown_by
+from gateway.process.certificate import first_in, parse, shown_by
 from tests.cli.pki import make_pki
 
 
@@ -72,3 +72,14 @@ def test_a_damaged_certificate(good: bytes, data: st.DataObject) -> None:
 def test_nobody_shows_one() -> None:
     """No server, no certificate, no exception."""
     assert shown_by(("127.0.0.1", 1), "127.0.0.1", 1.0) is None
+
+
+def test_the_first_certificate_of_a_file_is_the_servers(tmp_path: Path) -> None:
+    """A PEM file holds the server's own certificate first, then its chain, perhaps its key."""
+    pki = make_pki(tmp_path, ("a.example",), -1, 90)
+    own, authority = pki.certificate_file.read_bytes(), pki.ca_file.read_bytes()
+    assert first_in(b"# a comment\n" + own + authority) == parse(der(pki.certificate_file))
+    empty = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
+    for damaged in (b"", b"no PEM", empty, own[: len(own) // 2]):
+        with pytest.raises(ValueError):
+            first_in(damaged)
