@@ -23,6 +23,7 @@ from gateway.centre.admin import Admin, GatewaySample
 from gateway.centre.api import Api
 from gateway.centre.door import Door
 from gateway.centre.metrics import Metrics, registry
+from gateway.centre.sampling import Sampling
 from gateway.centre.server import CentreEvent, Server
 from gateway.centre.store.keeper import Keeper, Retention
 from gateway.centre.store.layout import open_writer
@@ -30,8 +31,8 @@ from gateway.centre.store.writer import Writer
 from gateway.centre.tokens import TokenFile
 from gateway.config.centre import CentreSettings, TlsSettings
 from gateway.errors import ConfigError
-from gateway.process.clock import Clock
 from gateway.process.certificate import first_in
+from gateway.process.clock import Clock
 from gateway.process.log import set_up
 from gateway.process.notify import Notifier
 from gateway.process.signals import Signals
@@ -90,13 +91,16 @@ class Centre:
         self.keeper = Keeper(
             path, retention, clock, self.writer, first=worker == 0, alive=self.server.alive
         )
+        self.sampling = Sampling(
+            self.writer, clock, lambda: (self.server.active, self.metrics.connections)
+        )
         self._tokens_fault = ""
+        self._expires_s = _expires_s(settings.tls, base)
+        self._lost_at_start = 0
         self.admin = Admin(
             registry(self.metrics, self._gauges),
             self.not_ready,
             Api(path, clock),
-        self._expires_s = _expires_s(settings.tls, base)
-        self._lost_at_start = 0
             self._per_gateway if settings.admin.gateway_metrics else None,
         )
         self.port = self.admin_port = 0
@@ -107,6 +111,7 @@ class Centre:
         self.server.attach(asyncio.get_running_loop(), self.writer)
         left = self._lost_at_start = self.writer.start()
         self.keeper.start()
+        self.sampling.start()
         if settings.admin.listen:
             self.admin_port = await self.admin.open(settings.admin.listen, self._worker)
         self.port = await self.door.open(settings.listen, self.context, shared=settings.workers > 1)
@@ -145,15 +150,16 @@ class Centre:
         except (ConfigError, OSError) as error:
             LOGGER.error("certificate cannot be read, the old one stays error=%s", error)
         else:
+            self._expires_s = _expires_s(tls, self._base)
             LOGGER.info("certificate read again file=%s", tls.certificate_file)
 
     async def close(self) -> bool:
         """Drain, finish the commits, stop; ``False`` if some could not be committed."""
         drain = self._settings.drain
-            self._expires_s = _expires_s(tls, self._base)
         self.server.note(CentreEvent.CENTRE_STOPPING, node=self.node)
         self.door.stop_listening()
         await self.server.drain(drain.retry_after_s, drain.timeout_s)
+        self.sampling.stop()
         await asyncio.to_thread(self.keeper.close)
         finished = await asyncio.to_thread(self.writer.close, max(1.0, drain.timeout_s))
         await self.admin.close()
@@ -184,17 +190,17 @@ class Centre:
             ),
             "ws_open_connections": ("Open TCP connections, sessions or not", self.door.links),
             "ws_handshakes_in_progress": ("Connections on their way in", self.door.handshakes),
+            "centre_draining": ("1 while this centre stops", float(self.door.draining)),
+            "centre_sessions_lost_at_start": (
+                "Sessions that a killed centre had left open, found at this start",
+                self._lost_at_start,
+            ),
             "centre_store_queue_bytes": ("Received and not yet committed", store.queued),
             "centre_store_writable": ("1 while the store can write", float(not store.trouble)),
             "centre_store_bytes": ("Size of the store's file", _size(store.path)),
             "centre_store_log_bytes": (
                 "Size of the store's log",
                 _size(store.path.with_name(store.path.name + "-wal")),
-            "centre_draining": ("1 while this centre stops", float(self.door.draining)),
-            "centre_sessions_lost_at_start": (
-                "Sessions that a killed centre had left open, found at this start",
-                self._lost_at_start,
-            ),
             ),
             "centre_retention_deleted": (
                 "Strips and rows deleted by retention since the start",
@@ -330,11 +336,6 @@ def _chain(tls: TlsSettings, base: Path) -> tuple[Path, Path | None]:
     return base / tls.certificate_file, None if tls.key_file is None else base / tls.key_file
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 def _expires_s(tls: TlsSettings | None, base: Path) -> float:
     """Return when the centre's own certificate ends; 0: it has none, or one nobody can read."""
     if tls is None:
@@ -345,3 +346,8 @@ def _expires_s(tls: TlsSettings | None, base: Path) -> float:
         return 0.0
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

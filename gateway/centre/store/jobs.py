@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.event import Scalar
-from gateway.wire.message import EpochHave, Hello, Interval
+from gateway.wire.message import Backlog, EpochHave, Hello, Interval
 from gateway.wire.record import Record
 
 Pairs = tuple[tuple[str, Scalar], ...]
@@ -100,6 +100,8 @@ class Progress(Job):
     epoch: int
     next_seq: int
     offset_ns: int
+    waiting: Backlog | None = None
+    wall_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -121,6 +123,15 @@ class Alive(Job):
 
     wall_ns: int
     taken: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Connections(Job):
+    """A sample of this node's sessions; `opened` since the process started."""
+
+    at_ns: int
+    active: int
+    opened: int
 
 
 @dataclass(slots=True)

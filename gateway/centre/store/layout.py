@@ -4,13 +4,17 @@ Owns the tables and the pragmas; `docs/centre.md` describes them for readers, `d
 says why they are so. Never runs a query of its own besides making the file.
 """
 
+import logging
 import sqlite3
 from pathlib import Path
 
 from gateway.errors import StoreError
 
+LOGGER = logging.getLogger(__name__)
 APPLICATION_ID = 0x67775F31  # "gw_1"
-VERSION = 2
+VERSION = 3
+MAX_VARIABLES = 10_000
+"""Parameters of one statement; SQLite's own limit is 32,766."""
 PAGE_SIZE = 4096
 """A live commit writes one page per stream it touches: small pages, less log. Measured."""
 # AUTOINCREMENT: boots, epochs and streams are deleted, and a number must never mean another one.
@@ -94,6 +98,36 @@ CREATE INDEX session_closed ON session (closed_ns) WHERE closed_ns IS NOT NULL;
 CREATE INDEX session_open ON session (node) WHERE closed_ns IS NULL;
 CREATE TABLE node (name TEXT PRIMARY KEY, alive_ns INTEGER NOT NULL) STRICT;
 """
+_SINCE_3 = """
+CREATE TABLE connection (
+    id INTEGER PRIMARY KEY, node TEXT NOT NULL, at_ns INTEGER NOT NULL, active INTEGER NOT NULL,
+    opened INTEGER NOT NULL
+) STRICT;
+CREATE INDEX connection_at ON connection (at_ns);
+CREATE TABLE latest (
+    gateway INTEGER PRIMARY KEY, reading_ns INTEGER, host_ns INTEGER, volts REAL,
+    undervoltage INTEGER, route TEXT, dbm REAL, backlog_ns INTEGER, backlog_records INTEGER,
+    backlog_bytes INTEGER
+) STRICT;
+CREATE TABLE incident (
+    identity TEXT PRIMARY KEY, started_ns INTEGER NOT NULL, ended_ns INTEGER, cause TEXT NOT NULL,
+    confidence TEXT NOT NULL, quiet INTEGER NOT NULL, lost INTEGER NOT NULL,
+    pending INTEGER NOT NULL, counted INTEGER NOT NULL DEFAULT 0, body TEXT NOT NULL
+) STRICT;
+CREATE INDEX incident_started ON incident (started_ns);
+CREATE TABLE loss (
+    id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, session INTEGER NOT NULL,
+    incident TEXT NOT NULL, lost_ns INTEGER NOT NULL, returned_ns INTEGER, cause TEXT NOT NULL,
+    pending INTEGER NOT NULL, counted INTEGER NOT NULL DEFAULT 0, body TEXT NOT NULL,
+    UNIQUE (gateway, session)
+) STRICT;
+CREATE INDEX loss_incident ON loss (incident);
+CREATE INDEX loss_lost ON loss (lost_ns);
+CREATE TABLE mark (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+CREATE INDEX session_opened ON session (opened_ns);
+"""
+_STEPS = {2: _SINCE_3}
+"""What takes a file of one version to the next; only ever additions."""
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
@@ -131,10 +165,37 @@ def open_keeper(path: Path) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Open the file for queries only."""
+    """Open the file for queries only; also a copy that came without its log.
+
+    Raises: StoreError, sqlite3.Error.
+    """
     connection = _connect(path, "ro")
-    connection.execute("PRAGMA query_only = 1")
+    try:
+        connection.execute("PRAGMA query_only = 1")
+        try:
+            connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+        except sqlite3.OperationalError:
+            # A copy in a directory that cannot be written: nobody else has it open.
+            if not path.is_file() or path.with_name(path.name + "-wal").exists():
+                raise
+            connection.close()
+            connection = _connect(path, "ro&immutable=1")
+            connection.execute("PRAGMA query_only = 1")
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def reader_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a store that is read; an older one lacks tables. Raises: StoreError."""
+    found = connection.execute("PRAGMA application_id").fetchone()[0]
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found != APPLICATION_ID or not (version == VERSION or version in _STEPS):
+        raise StoreError(
+            f"{path}: not a store this version can read (application {found:#x}, version {version})"
+        )
+    return version
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -150,11 +211,14 @@ def _make(connection: sqlite3.Connection, path: Path) -> None:
         found = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if found == 0 and version == 0 and not _tables(connection):
-            for statement in _TABLES.split(";"):
-                if statement.strip():
-                    connection.execute(statement)
+            _run(connection, _TABLES + "".join(_STEPS.values()))
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
+        elif found == APPLICATION_ID and version in _STEPS:
+            for step in range(version, VERSION):
+                _run(connection, _STEPS[step])
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            LOGGER.info("store brought to version=%d from=%d path=%s", VERSION, version, path)
         elif found != APPLICATION_ID or version != VERSION:
             raise StoreError(
                 f"{path}: not a store of this version (application {found:#x}, version {version}, "
@@ -164,6 +228,13 @@ def _make(connection: sqlite3.Connection, path: Path) -> None:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def _run(connection: sqlite3.Connection, statements: str) -> None:
+    """Execute statements one by one: `executescript` would commit."""
+    for statement in statements.split(";"):
+        if statement.strip():
+            connection.execute(statement)
 
 
 def _tables(connection: sqlite3.Connection) -> int:

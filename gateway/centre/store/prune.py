@@ -15,8 +15,11 @@ PURGED = {
     "gap": "received_ns",
     "other": "received_ns",
     "session": "closed_ns",
+    "connection": "at_ns",
+    "incident": "started_ns",
+    "loss": "lost_ns",
 }
-"""Tables that retention empties by the time they were received, and their (indexed) column."""
+"""Tables that retention empties by the time of what they tell, and their (indexed) column."""
 EPOCH = "epoch"
 
 

@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.centre.store import layout
+from gateway.centre.store import layout, series
 from gateway.centre.store.intake import Intake
 from gateway.centre.store.jobs import (
     Alive,
     Binding,
+    Connections,
     Farewell,
     Greeting,
     Ingest,
@@ -78,7 +79,8 @@ class Writer:
         self._db = layout.open_writer(path)
         self._impatient = 0
         self._intake = Intake(self._db, shared)
-        self._registry = Registry(self._db, self._intake, checked_node(node), shared)
+        self._node = checked_node(node)
+        self._registry = Registry(self._db, self._intake, self._node, shared)
         self._thread = threading.Thread(target=self._run, name="centre.store", daemon=True)
 
     def start(self) -> int:
@@ -86,6 +88,7 @@ class Writer:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             left = self._registry.close_left_open(self._clock.wall_ns())
+            series.close_run(self._db, self._node, self._clock.wall_ns())
             self._registry.alive(Alive(wall_ns=self._clock.wall_ns()))
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -231,6 +234,8 @@ class Writer:
             self._registry.note(job)
         elif isinstance(job, Alive):
             self._registry.alive(job)
+        elif isinstance(job, Connections):
+            series.write(self._db, self._node, job)
         elif isinstance(job, Purge):
             job.deleted = purge(self._db, self._intake, job)
         elif not isinstance(job, RestartLog):
