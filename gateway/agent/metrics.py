@@ -135,6 +135,8 @@ class Metrics:
             "config_applied_time_seconds", "Wall time at which the config in force was applied"
         )
         self.tasks_failed = counter("tasks_failed", "Tasks or threads restarted", "task")
+        for task in ("uplink", "bus"):
+            self.tasks_failed.labels(task)  # shown from the start: else no rate sees the first one
         self.clock_synced = gauge("clock_synchronised", "1 while the wall clock is synchronised")
         self.clock_steps = counter("clock_steps", "Steps of the wall clock above 100 ms")
         self.anchors = counter("anchors", "Anchors (boottime to wall time) recorded")

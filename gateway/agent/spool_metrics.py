@@ -13,6 +13,10 @@ from prometheus_client.registry import Collector
 from gateway.agent.metrics import Sample, families
 from gateway.agent.spool.spool import Spool
 from gateway.agent.spool.stats import FLUSH_BOUNDS
+from gateway.wire.message import GapReason
+
+_REASONS = tuple(reason.name.lower() for reason in GapReason if reason < GapReason.NOT_RECEIVED)
+"""Shown from the start: else no rate sees the first loss."""
 
 
 class SpoolCollector(Collector):
@@ -55,7 +59,8 @@ class SpoolCollector(Collector):
             ("read_failures", "Reads the disk refused", stats.read_failures),
         ):
             yield Sample(f"gateway_spool_{name}", text, value, True)
-        for reason, count in tuple(stats.lost_records.items()):
+        lost = dict.fromkeys(_REASONS, 0) | stats.lost_records
+        for reason, count in lost.items():
             text = "Records lost, by reason; each is covered by a gap"
             labels = (("reason", reason),)
             yield Sample("gateway_spool_lost_records", text, count, True, labels)
