@@ -34,7 +34,8 @@ from gateway.process import log
 from gateway.process.clock import Clock, HostFiles
 from gateway.process.control_client import control_path
 from gateway.process.control_messages import ReloadWord
-from gateway.process.files import load_agent
+from gateway.process.files import load_agent, load_changed
+from gateway.process.fit import overloads
 from gateway.process.install import note_running
 from gateway.process.notify import Notifier
 from gateway.process.signals import Signals
@@ -271,7 +272,7 @@ class Agent:
     async def _reload(self, group: asyncio.TaskGroup) -> ReloadWord:
         """Take over a changed file, or keep what runs and say why."""
         try:
-            settings = load_agent(self._path)
+            settings = load_changed(self._path)
             changes = diff(self._settings, settings)
             if changes.identity:
                 raise ConfigError(
@@ -334,7 +335,11 @@ class Agent:
     def _applied(self) -> None:
         self._metrics.config_applied.set(self._clock.wall_ns() / 1e9)
         self._event(EventKind.CONFIG_APPLIED, revision=self._settings.revision)
+        self._states.pop("load", None)
         self._state("config", f"config {self._settings.revision}")
+        for text in overloads(self._settings):  # a start goes on where a reload is refused
+            logger.error("polls will be left out text=%r", text)
+            self._state("load", text)
         state = Path(self._settings.state_directory)
         note_running(self._path, state, self._settings.revision)
 

@@ -14,6 +14,7 @@ from gateway.cli.history import history, trace
 from gateway.cli.paint import BOLD, GREEN, RED, YELLOW, columns, paint, size, span
 from gateway.cli.site import add_site_arguments, site
 from gateway.errors import RemoteProtocolError
+from gateway.process.fit import CURE_LOAD
 from gateway.process.control_client import STATE_DIRECTORY, NoAgentError
 from gateway.process.control_messages import BusState, Request, Status
 
@@ -65,6 +66,11 @@ def troubles(status: Status) -> list[str]:
     for bus in status.buses:
         if not bus.open:
             found.append(f"bus {bus.name}: {bus.reason}")
+        if bus.planned > 1:
+            found.append(
+                f"bus {bus.name}: its devices ask for {bus.planned:.0%} of its time, so polls are "
+                f"left out; {CURE_LOAD}"
+            )
         found += [
             f"{device.name}: {device.health}"
             for device in bus.devices

@@ -24,8 +24,8 @@ from gateway.modbus.point import Table
 from gateway.polling.load import USUAL_TURNAROUND_S, BusLoad, GroupLoad, bus_load
 from gateway.process.adapters import is_there, lasting_name, lasting_names
 from gateway.process.clock import HostFiles
-from gateway.process.files import Profiles, check_secret, read_agent, read_text
-from gateway.process.fit import too_much
+from gateway.process.files import Profiles, read_agent, read_text, uplink_files
+from gateway.process.fit import CURE_LOAD, largest_text, overload, too_much, wire_text
 
 WARN_SHARE = 0.8
 WORTH_SAYING = 0.8
@@ -41,7 +41,6 @@ _TABLES = {
     Table.HOLDING: "holding",
     Table.INPUT: "input",
 }
-_CURE_LOAD = "raise poll_interval_s or baud, or choose fewer points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +113,12 @@ class _Judging:
     def _secrets(self) -> None:
         """Look at the files of [uplink]: who may read the secrets, and what is not here."""
         uplink = self.settings.uplink
-        for key in ("token_file", "key_file", "ca_file", "certificate_file"):
-            file = getattr(uplink, key)
-            if file is None:
-                continue
-            path, secret = ("uplink", key), check_secret(Path(file))
+        for key, secret in uplink_files(uplink):
+            path, file = ("uplink", key), secret.path
             if secret.missing:
                 found, cure = f"{file} is not on this machine", "put it there, or correct the path"
                 self.warnings.append(self._at(path, f"uplink.{key}", found, cure))
-            elif secret.fault is not None and key in ("token_file", "key_file"):
+            elif secret.fault is not None:
                 what, _, cure = secret.fault.partition("; ")
                 self.problems.append(self._at(path, f"uplink.{key}", f"{file}: {what}", cure))
         if uplink.token_file is None and uplink.certificate_file is None:
@@ -153,13 +149,13 @@ class _Judging:
 
     def _load(self, index: int, bus: BusSettings, load: BusLoad) -> None:
         path, key = ("bus", index, "baud"), f"bus[{bus.name}]"
-        if load.wire > 1.0:
-            found = f"needs {load.wire:.0%} of what {_wire(bus)} can carry{_largest(load)}"
-            self.problems.append(self._at(path, key, found, _CURE_LOAD))
+        excess = overload(bus, load)
+        if excess is not None:
+            self.problems.append(self._at(path, key, excess, CURE_LOAD))
         elif load.share > WARN_SHARE:
             then = "polls will be left out" if load.share > 1 else "little is left for retries"
-            found = f"{_share(bus, load)}{_largest(load)}: {then}"
-            self.warnings.append(self._at(path, key, found, _CURE_LOAD))
+            found = f"{_share(bus, load)}{largest_text(load)}: {then}"
+            self.warnings.append(self._at(path, key, found, CURE_LOAD))
 
     def _summary(self) -> Iterator[str]:
         settings = self.settings
@@ -177,7 +173,7 @@ class _Judging:
             for device in bus.devices:
                 if device.discover_s is not None:
                     every = f"{device.name} every {device.discover_s:g} s"
-                    yield f"  {every}: what it says that it has; not in these sums"
+                    yield f"  {every}: points found by discovery (SunSpec) are not counted"
         for source in settings.serials:
             said = (
                 f"asked every {source.asking.interval_s:g} s"
@@ -198,6 +194,12 @@ class _Judging:
         days = day.spool_days(quota)
         if days is not None:
             yield f"spool: {_binary(quota)}{why} hold {_days(days)} without the centre"
+        unknown = [d.name for bus, _ in self.loads for d in bus.devices if d.discover_s is not None]
+        if unknown:
+            yield (
+                "not counted in load, uplink and spool: points found by discovery "
+                f"({', '.join(unknown)}); `gateway status` shows the load once they are found"
+            )
 
     def _quota(self) -> tuple[int, str]:
         """Return how large the spool will be on this machine, and why where it is not said."""
@@ -223,23 +225,12 @@ def _port_cure(port: str, here: tuple[str, ...]) -> str:
     return "plug the adapter in, or use one that is here: " + ", ".join(here[:MAX_LISTED])
 
 
-def _wire(bus: BusSettings) -> str:
-    return f"{bus.baud} baud 8{bus.parity[0].upper()}{bus.stop_bits}"
-
-
 def _share(bus: BusSettings, load: BusLoad) -> str:
     """Say a bus's load: what its characters take, and with answers that begin as usual."""
     return (
-        f"load {load.wire:.1%} of what {_wire(bus)} can carry, {load.share:.1%} "
+        f"load {load.wire:.1%} of what {wire_text(bus)} can carry, {load.share:.1%} "
         f"if each answer begins within {USUAL_TURNAROUND_S * 1000:g} ms"
     )
-
-
-def _largest(load: BusLoad) -> str:
-    if len(load.groups) < 2:
-        return ""
-    most = max(load.groups, key=lambda group: group.share)
-    return f" (most of it: {most.device} every {most.interval_s:g} s)"
 
 
 def _group(group: GroupLoad) -> str:

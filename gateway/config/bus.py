@@ -14,6 +14,7 @@ from gateway.config.points import (
     NAME_EXPECTED,
     PointDefaults,
     parse_point,
+    source_name,
     unknown_point,
 )
 from gateway.config.problems import did_you_mean, shown
@@ -158,7 +159,7 @@ def _bus(section: Section, profiles: Mapping[str, Profile | None], names: _Uniqu
 
 def _device(section: Section, profiles: Mapping[str, Profile | None]) -> DeviceSettings:
     problems_before = len(section.document.problems.problems)
-    name = section.text("name", "", required=True, pattern=NAME, expected=NAME_EXPECTED)
+    name = source_name(section)
     unit_id = section.integer("unit_id", 1, low=1, high=247, required=True)
     profile = _profile(section, profiles)
     base = profile or Profile("", ())

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.config.agent import AgentSettings
+from gateway.config.serial import SerialSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What differs. Buses and serial sources go by name: `removed` stop, `added` start, `changed`
-    do both.
+    do both; `serial` says which of the names are serial sources.
 
     `spool` and `identity` (gateway id, state directory, control socket) need a restart of the
     daemon: a spool is opened once in its life.
@@ -23,6 +24,7 @@ class Changes:
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    serial: frozenset[str] = frozenset()
     uplink: bool = False
     metrics: bool = False
     labels: bool = False
@@ -40,9 +42,9 @@ class Changes:
         return self.spool or self.identity
 
     def __str__(self) -> str:
-        words = [f"bus {name} starts" for name in self.added]
-        words += [f"bus {name} stops" for name in self.removed]
-        words += [f"bus {name} restarts" for name in self.changed]
+        words = [f"{self._kind(name)} starts" for name in self.added]
+        words += [f"{self._kind(name)} stops" for name in self.removed]
+        words += [f"{self._kind(name)} restarts" for name in self.changed]
         words += ["the uplink reconnects"] if self.uplink or self.labels else []
         words += ["the host readings restart"] if self.host else []
         words += ["the metrics listener restarts"] if self.metrics else []
@@ -51,16 +53,27 @@ class Changes:
         words += ["[gateway] takes effect at the next start of the daemon"] if self.identity else []
         return "; ".join(words) or "nothing changes"
 
+    def _kind(self, name: str) -> str:
+        return f"serial {name}" if name in self.serial else f"bus {name}"
+
 
 def diff(old: AgentSettings, new: AgentSettings) -> Changes:
     """Compare the running settings with new ones. The order of buses does not matter."""
     before = {one.name: one for one in old.units}
     after = {one.name: one for one in new.units}
+    added = tuple(name for name in after if name not in before)
+    removed = tuple(name for name in before if name not in after)
+    changed = tuple(name for name, bus in after.items() if name in before and before[name] != bus)
+    touched = {*added, *removed, *changed}
     return Changes(
-        added=tuple(name for name in after if name not in before),
-        removed=tuple(name for name in before if name not in after),
-        changed=tuple(
-            name for name, bus in after.items() if name in before and before[name] != bus
+        added,
+        removed,
+        changed,
+        # By what it becomes: a name can go from a bus to a serial source.
+        serial=frozenset(
+            name
+            for name in touched
+            if isinstance(after.get(name, before.get(name)), SerialSettings)
         ),
         uplink=old.uplink != new.uplink,
         metrics=old.metrics != new.metrics,

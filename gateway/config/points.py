@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from gateway.config.document import Section
 from gateway.config.problems import did_you_mean, nearest, shown
+from gateway.host.sample import SOURCE, TRACE_SOURCE
 from gateway.modbus.point import MAX_READ_REGISTERS, REGISTERS, DataType, Order, PointSpec, Table
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 NAME_EXPECTED = "a name of letters, digits, _ . - (at most 64)"
+OWN_SOURCES = (SOURCE, TRACE_SOURCE)
+"""Names of the gateway's own readings, which no device or serial source can have."""
 TABLES = {
     "coil": Table.COIL,
     "discrete": Table.DISCRETE,
@@ -229,6 +232,15 @@ def _check_together(section: Section, spec: PointSpec) -> None:
             )
     if spec.minimum is not None and spec.maximum is not None and spec.minimum >= spec.maximum:
         section.problem("minimum", f"found {spec.minimum:g}", f"less than maximum {spec.maximum:g}")
+
+
+def source_name(section: Section) -> str:
+    """Read the name of a device or a serial source: what its readings are stored under."""
+    name = section.text("name", "", required=True, pattern=NAME, expected=NAME_EXPECTED)
+    if name in OWN_SOURCES:
+        found = f"found {shown(name)}, which the gateway's own readings (supply, radio) have"
+        section.problem("name", found, f'another name, "{name}-1"')
+    return name
 
 
 def unknown_point(section: Section, key: str, name: str, known: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.config.bus import BusSettings
 from gateway.config.document import Section
-from gateway.config.points import NAME, NAME_EXPECTED
+from gateway.config.points import NAME, NAME_EXPECTED, source_name
 from gateway.config.problems import did_you_mean, shown
 from gateway.config.profile import BAUDS, PARITIES
 from gateway.serial.format import Format, Option, OptionError, Options, OptionValue
@@ -77,7 +77,7 @@ def parse_serials(
 
 
 def _serial(section: Section, formats: Formats) -> SerialSettings | None:
-    name = section.text("name", "", required=True, pattern=NAME, expected=NAME_EXPECTED)
+    name = source_name(section)
     port = section.text(
         "port", "", required=True, pattern=r"/.+", expected='a device path, "/dev/serial/by-id/…"'
     )

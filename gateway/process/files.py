@@ -19,7 +19,7 @@ from gateway.config.document import MAX_BYTES
 from gateway.config.problems import Parsed, Problem
 from gateway.config.profile import Profile, parse_profile
 from gateway.errors import ConfigError
-from gateway.process.fit import too_much
+from gateway.process.fit import overloads, too_much
 from gateway.process.formats import InstalledFormats
 
 LOCAL_PROFILES = Path("/etc/gateway/profiles")
@@ -146,6 +146,26 @@ def load_agent(path: Path) -> AgentSettings:
     return parsed.settings
 
 
+def load_changed(path: Path) -> AgentSettings:
+    """Return the settings of a file that is to replace one which runs well.
+
+    It has to pass what `gateway check` asks: a start is content with less, since readings that wait
+    in the spool are better than none. Raises: ConfigError with every problem, one a line.
+    """
+    settings = load_agent(path)
+    refused = [
+        *overloads(settings),
+        *(
+            f"uplink.{key}: {file.path}: {file.fault}"
+            for key, file in uplink_files(settings.uplink)
+            if file.fault is not None and not file.missing
+        ),
+    ]
+    if refused:
+        raise ConfigError("\n".join(f"{path}: {text}" for text in refused))
+    return settings
+
+
 def _with_paths(uplink: UplinkSettings, base: Path) -> UplinkSettings:
     beside = base / TOKEN_BESIDE_CONFIG
     if uplink.token_file is None and uplink.certificate_file is None and beside.is_file():
@@ -161,6 +181,19 @@ def _with_paths(uplink: UplinkSettings, base: Path) -> UplinkSettings:
         certificate_file=absolute(uplink.certificate_file),
         key_file=absolute(uplink.key_file),
     )
+
+
+def uplink_files(uplink: UplinkSettings) -> Iterator[tuple[str, SecretFile]]:
+    """Yield the files that [uplink] names with their keys; only secrets have a fault beside
+    being missing."""
+    for key in ("token_file", "key_file", "ca_file", "certificate_file"):
+        file = getattr(uplink, key)
+        if file is None:
+            continue
+        looked = check_secret(Path(file))
+        if not looked.missing and key in ("ca_file", "certificate_file"):
+            looked = replace(looked, fault=None)
+        yield key, looked
 
 
 def check_secret(path: Path) -> SecretFile:

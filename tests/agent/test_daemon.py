@@ -255,6 +255,51 @@ async def test_reload(tmp_path: Path, device: CountingDevice, other: CountingDev
         assert stored == list(range(len(stored)))
 
 
+OVERLOADED = """
+[[bus]]
+name = "slow"
+port = "{port}"
+baud = 1200
+parity = "none"
+
+[[bus.device]]
+name = "device"
+unit_id = 1
+poll_interval_s = 0.02
+
+[[bus.device.point]]
+name = "answer"
+table = "holding"
+address = 0
+type = "u32"
+"""
+
+
+async def test_a_reload_refuses_what_check_refuses(tmp_path: Path, device: CountingDevice) -> None:
+    """Polls that cannot fit: a running agent keeps what it has; a start reads what it can, and
+    says so until a file that fits is taken over."""
+    overloaded = OVERLOADED.format(port=device.port)
+    async with memory_centre(MemoryCentre()) as centre, prepared(tmp_path, centre.port) as agent:
+        agent.configure(("bus1", device, 0.05))
+        await agent.start()
+        agent.configure(extra=overloaded)
+        agent.signal(signal.SIGHUP)
+        assert "can carry" in await agent.hear("config rejected")
+        answers = len(values(centre, "bus1-device"))
+        await until(lambda: len(values(centre, "bus1-device")) > answers + 2)
+        assert await agent.stop() == 0
+
+        await agent.start()
+        assert "of what 1200 baud 8N1 can carry" in agent.log
+        await until(lambda: len(values(centre, "device")) > 3)
+        agent.configure(("bus1", device, 0.05))
+        agent.signal(signal.SIGHUP)
+        await agent.hear("RELOADING=1")
+        while "bus[slow]: needs" in await agent.hear("STATUS="):
+            pass
+        assert await agent.stop() == 0
+
+
 async def test_an_identity_cannot_be_reloaded(tmp_path: Path, device: CountingDevice) -> None:
     """A new gateway id needs a restart; the reload says so and is refused."""
     async with (

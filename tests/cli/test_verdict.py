@@ -95,6 +95,17 @@ def test_more_points_than_can_be_announced(tmp_path: Path) -> None:
     assert problem.line > 0 and "choose fewer points" in problem.cure
 
 
+def test_points_that_nobody_knows_yet(tmp_path: Path) -> None:
+    """What discovery will find is in no sum, and the summary says so beside the sums."""
+    text = TECHNICIAN.replace('"eastron-sdm630"', '"sunspec"')
+    told = verdict(tmp_path, text).summary
+    assert "  main-meter every 1 s: points found by discovery (SunSpec) are not counted" in told
+    assert told[-1].startswith(
+        "not counted in load, uplink and spool: points found by discovery (main-meter); "
+    )
+    assert not any("discovery" in line for line in verdict(tmp_path, TECHNICIAN).summary)
+
+
 def test_a_centre_s_file(tmp_path: Path) -> None:
     """Which kind of file it is, its tables tell."""
     text = (ROOT / "config/centre.example.toml").read_text()

@@ -12,7 +12,9 @@ from gateway.config.agent import (
     UplinkSettings,
 )
 from gateway.config.diff import Changes, details, diff
+from gateway.config.serial import SerialSettings
 from gateway.modbus.point import DataType, PointSpec, Table
+from gateway.serial.format import Format, Options
 
 OLD = AgentSettings(
     "g",
@@ -36,6 +38,18 @@ def test_buses_go_by_name() -> None:
     assert (changes.added, changes.removed, changes.changed) == (("d",), ("c",), ("b",))
     assert changes and not changes.uplink and not changes.needs_restart
     assert str(changes) == "bus d starts; bus c stops; bus b restarts"
+
+
+def test_a_serial_source_is_called_one() -> None:
+    """A technician looks for what the file calls it."""
+    scale = SerialSettings("scale", "/dev/s", "regex", Format, Options(()), ())
+    with_scale = replace(OLD, serials=(scale,))
+    assert str(diff(OLD, with_scale)) == "serial scale starts"
+    assert str(diff(with_scale, OLD)) == "serial scale stops"
+    faster = replace(OLD, serials=(replace(scale, baud=19200),), buses=OLD.buses[:2])
+    assert str(diff(with_scale, faster)) == "bus c stops; serial scale restarts"
+    moved = replace(OLD, buses=OLD.buses[:2], serials=(replace(scale, name="c"),))
+    assert str(diff(OLD, moved)) == "serial c restarts"
 
 
 def test_the_other_parts() -> None:
