@@ -5,7 +5,7 @@ loop after the COMMIT that holds it; nobody else touches it in between.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.event import Scalar
 from gateway.wire.message import Backlog, EpochHave, Hello, Interval
@@ -132,6 +132,59 @@ class Connections(Job):
     at_ns: int
     active: int
     opened: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundIncident:
+    """A row of `incident`. `settled`: the verdict stands, it may be counted."""
+
+    identity: str
+    started_ns: int
+    ended_ns: int | None
+    cause: str
+    confidence: str
+    quiet: bool
+    lost: int
+    pending: int
+    body: str
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLoss:
+    """A row of `loss`."""
+
+    gateway: str
+    session: int
+    incident: str
+    lost_ns: int
+    returned_ns: int | None
+    cause: str
+    pending: bool
+    body: str
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What counts from now on: a loss, an incident, or the gap of a gateway that came back."""
+
+    cause: str = ""
+    incident: bool = False
+    gap_s: float | None = None
+
+
+@dataclass(slots=True)
+class Incidents(Job):
+    """Part of what the analysis found. `gone`: identities that are none any more; `settled` is
+    the answer."""
+
+    incidents: Sequence[FoundIncident] = ()
+    losses: Sequence[FoundLoss] = ()
+    gone: Sequence[str] = ()
+    gone_losses: Sequence[tuple[str, int]] = ()
+    marks: Sequence[tuple[str, int]] = ()
+    settled: list[Settled] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.centre.store import layout, series
+from gateway.centre.store import incidents, layout, series
 from gateway.centre.store.intake import Intake
 from gateway.centre.store.jobs import (
     Alive,
@@ -22,6 +22,7 @@ from gateway.centre.store.jobs import (
     Connections,
     Farewell,
     Greeting,
+    Incidents,
     Ingest,
     Job,
     Note,
@@ -236,6 +237,8 @@ class Writer:
             self._registry.alive(job)
         elif isinstance(job, Connections):
             series.write(self._db, self._node, job)
+        elif isinstance(job, Incidents):
+            incidents.write(self._db, job)
         elif isinstance(job, Purge):
             job.deleted = purge(self._db, self._intake, job)
         elif not isinstance(job, RestartLog):
@@ -320,3 +323,5 @@ def _reset(job: Job) -> None:
         job.lost, job.newest, job.replaced = (), -1, False
     elif isinstance(job, Greeting):
         job.refused, job.gaps = False, ()
+    elif isinstance(job, Incidents):
+        job.settled = []
