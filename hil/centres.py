@@ -49,6 +49,7 @@ node = "{name}"
 tokens_file = "{tokens}"
 
 [link]
+max_connections = 1000
 heartbeat_s = {heartbeat_s}
 heartbeat_timeout_s = {heartbeat_timeout_s}
 trusted_proxies = {json.dumps(proxies)}

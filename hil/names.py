@@ -8,7 +8,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 _HEADER = struct.Struct(">HHHHHH")
 _TYPE_A, _CLASS_IN = 1, 1
@@ -18,17 +18,28 @@ _NO_NAME = 0x8583
 
 class NameServer:
     """`addresses`: name → IPv4 address. Names in `silent` get no answer, those in `unknown` are
-    said not to exist; ``"*"`` in either means all."""
+    said not to exist."""
 
     def __init__(self, addresses: Mapping[str, str], listening: socket.socket) -> None:
         self._addresses = dict(addresses)
         self._socket = listening
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
         self.silent: frozenset[str] = frozenset()
         self.unknown: frozenset[str] = frozenset()
         self.asked = 0
         self._thread = threading.Thread(target=self._serve, name="hil.names", daemon=True)
         self._thread.start()
+
+    def strike(self, names: Collection[str]) -> None:
+        """Give no answer for these names any more."""
+        with self._lock:
+            self.silent |= frozenset(names)
+
+    def heal(self, names: Collection[str]) -> None:
+        """Answer for these names again."""
+        with self._lock:
+            self.silent -= frozenset(names)
 
     def close(self) -> None:
         """End the thread."""
@@ -58,11 +69,11 @@ class NameServer:
         except (struct.error, IndexError, UnicodeDecodeError):
             return None
         self.asked += 1
-        if self.silent & {name, "*"}:
+        if name in self.silent:
             return None
         asked = question[_HEADER.size : end + 4]
         address = self._addresses.get(name)
-        if address is None or self.unknown & {name, "*"}:
+        if address is None or name in self.unknown:
             return _HEADER.pack(number, _NO_NAME, 1, 0, 0, 0) + asked
         if kind != _TYPE_A:
             return _HEADER.pack(number, _ANSWER, 1, 0, 0, 0) + asked

@@ -73,7 +73,7 @@ class Proxy:
         raise NotImplementedError
 
     def use_certificate(self) -> None:
-        """Take the certificate file up without touching sessions, where the proxy can."""
+        """Take the certificate file up without touching sessions."""
         raise NotImplementedError
 
     @property
@@ -113,8 +113,7 @@ class Nginx(Proxy):
         os.kill(self.pid, signal.SIGHUP)
 
     def use_certificate(self) -> None:
-        """Reload: nginx has no other way, and its sessions are cut by it."""
-        self.reload()
+        """Nothing: a certificate named by a variable is read anew for every handshake."""
 
 
 class Haproxy(Proxy):
@@ -224,14 +223,16 @@ events {{ worker_connections 1024; }}
 http {{
   access_log off;
 {paths}
+  map $ssl_server_name $certificate {{ default {proxy.certificate}; }}
   map $uri $node {{
     default {next(iter(nodes))};
 {pins}  }}
 {upstreams}
   server {{
     listen {proxy.port} ssl;
-    ssl_certificate {proxy.certificate};
-    ssl_certificate_key {proxy.certificate};
+    ssl_certificate $certificate;
+    ssl_certificate_key $certificate;
+    ssl_session_tickets off;
 {location("/gateway/", 3600.0)}{short}  }}
 }}
 """
