@@ -27,6 +27,7 @@ VERBS = {
     "status": "how the running agent is: link, spool, buses; the last boots",
     "write": "write a point that the config marks writable, and read it back",
     "spool": "look into the spool: depth, ranges, gaps, export of readings not yet acked",
+    "drops": "why gateways lost their connection: incidents, causes, evidence (at the centre)",
     "note-exit": "keep what systemd says of the agent's end (ExecStopPost= calls it)",
     "mark-stop": "note that the system itself is stopping (gateway-mark-stop.service calls it)",
     "centre": "run the control centre's ingest server; manage its tokens",

@@ -185,11 +185,11 @@ class Prometheus:
         )
 
 
-def plain(text: object) -> str:
+def plain(text: object, most: int = MAX_TEXT) -> str:
     """Return foreign text on one line, without control characters, cut where it gets long."""
-    words = re.sub(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+", " ", str(text))
-    words = words.strip()
-    return words if len(words) <= MAX_TEXT else words[:MAX_TEXT] + "…"
+    start = str(text)[: 4 * most]
+    words = " ".join("".join(c if c.isprintable() else " " for c in start).split())
+    return words if len(words) <= most else words[:most] + "…"
 
 
 def _checked(url: str) -> SplitResult:

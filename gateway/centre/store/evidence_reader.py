@@ -8,7 +8,7 @@ while a gateway is out.
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -68,9 +68,12 @@ class Evidence:
         for store in self._stores:
             store.close()
 
-    def gateways(self) -> Iterator[GatewayEvidence]:
-        """Yield every gateway that had a session in the span, by name. Raises: StoreError."""
+    def gateways(self, only: Collection[str] | None = None) -> Iterator[GatewayEvidence]:
+        """Yield every gateway that had a session in the span, by name; of those in `only` if it is
+        given. Raises: StoreError."""
         names = sorted({name for store in self._stores for name in store.names()})
+        if only is not None:
+            names = [name for name in names if name in only]
         for start in range(0, len(names), TOGETHER):
             some = names[start : start + TOGETHER]
             found = [store.gateways(some) for store in self._stores]

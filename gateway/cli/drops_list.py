@@ -1,0 +1,150 @@
+"""The table of incidents in the terminal.
+
+Owns its layout: a line for each incident, what is not settled below it, then what the series shows
+beside them and how much was looked at. Quiet incidents are named and dimmed.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import tzinfo
+
+from gateway.cli.drops_source import Looked, Series
+from gateway.cli.drops_words import away, count, group, held, lasted, pending, when
+from gateway.cli.paint import BOLD, DIM, RED, YELLOW, columns, paint, span
+from gateway.correlation.verdict import Cause, Drop, Incident
+
+MAX_GROUPS = 2
+MAX_DROPS = 20
+HEAD = ("id", "when", "lost", "lasted", "cause", "groups", "held by")
+
+
+def lines(looked: Looked, colour: bool, zone: tzinfo | None = None) -> Iterator[str]:
+    """Yield the whole answer."""
+    incidents = looked.report.incidents
+    if incidents:
+        yield from _table(incidents, colour, zone)
+        yield ""
+    yield _summary(looked, colour)
+    yield from _bare_drops(looked, colour, zone)
+    yield from scope(looked, zone)
+
+
+def _table(incidents: Sequence[Incident], colour: bool, zone: tzinfo | None) -> Iterator[str]:
+    rows = [HEAD, *(_row(incident, zone) for incident in incidents)]
+    head, *body = columns(rows, right=(2, 3))
+    yield paint(BOLD, head, colour)
+    for incident, line in zip(incidents, body, strict=True):
+        yield paint(_tone(incident), line, colour and bool(_tone(incident)))
+        for note in unsettled(incident):
+            yield paint(DIM, f"    {note}", colour)
+
+
+def _row(incident: Incident, zone: tzinfo | None) -> tuple[str, ...]:
+    groups = [group(one) for one in incident.groups[:MAX_GROUPS]]
+    more = len(incident.groups) - MAX_GROUPS
+    return (
+        incident.identity,
+        when(incident.started_ns, zone),
+        f"{len(incident.losses):,}",
+        lasted(incident),
+        verdict(incident),
+        "; ".join(groups) + (f"; {more} more" if more > 0 else "") or "–",
+        held(incident.losses) or "–",
+    )
+
+
+def verdict(incident: Incident) -> str:
+    """Return the cause with its confidence; of what needs no alarm, that it is quiet."""
+    if incident.cause is Cause.UNKNOWN:
+        return "unknown"
+    sure = f"{incident.cause.value} ({incident.confidence.value})"
+    return f"{sure}, quiet" if incident.quiet else sure
+
+
+def unsettled(incident: Incident) -> Iterator[str]:
+    """Yield what is not known yet or not at all."""
+    lost = len(incident.losses)
+    missing, waiting = away(incident), pending(incident)
+    if missing:
+        yield f"{missing} of {lost} not back yet"
+    if waiting:
+        yield (
+            f"pending: {waiting} of {lost} judged without their own records; the verdict may "
+            "improve when they arrive"
+        )
+    elif incident.cause is Cause.UNKNOWN:
+        yield f"the evidence does not say why: gateway drops show {incident.identity}"
+
+
+def _tone(incident: Incident) -> str:
+    if incident.quiet:
+        return DIM
+    if incident.ended_ns is None:
+        return RED
+    return YELLOW if incident.cause is Cause.UNKNOWN else ""
+
+
+def _summary(looked: Looked, colour: bool) -> str:
+    report = looked.report
+    if not report.incidents:
+        return "no incidents: no gateway lost its session in this time"
+    quiet = len(report.incidents) - looked.alarming
+    parts = [count(len(report.incidents), "incident")]
+    if quiet:
+        parts[0] += f", {quiet} of them quiet (drain, deploy, reload)"
+    parts.append(f"{count(report.losses, 'session')} lost")
+    unknown = sum(loss.cause is Cause.UNKNOWN for one in report.incidents for loss in one.losses)
+    missing = sum(away(incident) for incident in report.incidents)
+    if missing:
+        parts.append(paint(RED, f"{missing} not back", colour))
+    if unknown:
+        parts.append(paint(YELLOW, f"{unknown} for an unknown cause", colour))
+    return "; ".join(parts)
+
+
+def bare_drops(looked: Looked) -> list[Drop]:
+    """Return falls of the series that no incident accounts for."""
+    explained = {incident.drop for incident in looked.report.incidents}
+    return [drop for drop in looked.report.drops if drop not in explained]
+
+
+def _bare_drops(looked: Looked, colour: bool, zone: tzinfo | None) -> Iterator[str]:
+    bare = bare_drops(looked)
+    for drop in bare[:MAX_DROPS]:
+        yield paint(YELLOW, drop_words(drop, zone), colour)
+    if len(bare) > MAX_DROPS:
+        yield f"… and {len(bare) - MAX_DROPS} more such falls (--json has all)"
+    if bare:
+        yield (
+            "    no session in these stores ended then: is a node's store missing (--store), or "
+            "was a scrape missed?"
+        )
+
+
+def drop_words(drop: Drop, zone: tzinfo | None) -> str:
+    """Return what a fall of the series looked like."""
+    back = "not recovered yet"
+    if drop.recovered_ns is not None:
+        back = f"recovered after {span((drop.recovered_ns - drop.started_ns) / 1e9)}"
+    how = ", seen in ws_connection_total only" if drop.hidden else ""
+    return f"{when(drop.started_ns, zone)}  connections {drop.before} → {drop.bottom}, {back}{how}"
+
+
+def scope(looked: Looked, zone: tzinfo | None = None) -> Iterator[str]:
+    """Yield how much was looked at, and since when there is a series."""
+    report, asked = looked.report, looked.asked
+    yield (
+        f"looked at {count(report.gateways, 'gateway')}, {count(report.sessions, 'session')} in "
+        f"{count(len(asked.stores), 'store')}, from {when(asked.from_ns, zone)} to "
+        f"{when(asked.to_ns, zone)}"
+    )
+    yield _series(looked.series, asked.from_ns, zone)
+    yield from (f"note: {note}" for note in looked.series.notes)
+
+
+def _series(series: Series, from_ns: int, zone: tzinfo | None) -> str:
+    since_ns = series.since_ns
+    if since_ns is None:
+        return f"connections: {series.source}: none in this time"
+    if since_ns - from_ns <= series.hole_ns:
+        return f"connections: {series.source}, for the whole time"
+    return f"connections: {series.source}, since {when(since_ns, zone)}; nothing is known before"
