@@ -115,8 +115,11 @@ class CertificateExpired(Injector):
             raise ValueError(f"only gateways behind {proxy}")
 
     def expected(self) -> Expected:
-        """The cut is the cause; the certificate keeps them away."""
-        return Expected(self._gateways, Cause.RESET_IN_PATH, (HeldBy.CERTIFICATE,))
+        """The cut is the cause; the certificate keeps them away, and whoever else would come."""
+        others = set(ids(self._stack.fleet.where(proxy=self._proxy))) - set(self._gateways)
+        held = (HeldBy.CERTIFICATE,)
+        beside = tuple(sorted(others))
+        return Expected(self._gateways, Cause.RESET_IN_PATH, held, side_effects=beside)
 
     def inject(self) -> None:
         """Show the old certificate, then cut."""
