@@ -351,7 +351,8 @@ class Session:
 
     def _heartbeat(self, heartbeat: Heartbeat) -> None:
         office = self.office
-        offset_ns = office.clock.wall_ns() - heartbeat.clock.boottime_ns
+        wall_ns = office.clock.wall_ns()
+        offset_ns = wall_ns - heartbeat.clock.boottime_ns
         self._offset_ns = min(offset_ns, self._offset_ns + RELAX_NS)
         epoch = self.receiver.current_epoch
         if epoch is not None and self.number:
@@ -361,6 +362,8 @@ class Session:
                     epoch=epoch,
                     next_seq=heartbeat.next_seq,
                     offset_ns=offset_ns,
+                    waiting=heartbeat.backlog,
+                    wall_ns=wall_ns,
                 )
             )
 

@@ -49,6 +49,10 @@ class ToldClock(Clock):
     """A clock that says what the history says."""
 
     wall = T0_NS
+    ahead_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead_s
 
     def wall_ns(self) -> int:
         return self.wall

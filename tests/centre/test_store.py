@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.centre.store import layout
-from gateway.centre.store.intake import signed
+from gateway.centre.store.epochs import signed
 from gateway.centre.store.jobs import Binding, Farewell, Job
 from gateway.centre.store.keeper import Retention
 from gateway.centre.store.queries import Span

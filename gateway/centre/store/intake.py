@@ -11,10 +11,12 @@ from collections.abc import Sequence
 
 import msgpack
 
+from gateway.centre.store.epochs import OVER, EpochLedger, Stream, signed, unsigned
 from gateway.centre.store.have import Have
 from gateway.centre.store.jobs import Ingest
+from gateway.centre.store.latest import Latest
+from gateway.centre.store.looks import Layouts
 from gateway.centre.store.strips import Regrouper, Strip
-from gateway.centre.store.sums import Sums
 from gateway.errors import RemoteProtocolError
 from gateway.reading import TICK_NS
 from gateway.wire import rows
@@ -24,51 +26,6 @@ from gateway.wire.record import Record, RecordKind
 
 CACHED_EPOCHS = 50_000
 """Epochs whose ledger is kept in memory (1 to 2 KiB each)."""
-OPEN, OVER, WAITING = 0, 1, 2
-"""`epoch.over`: the gateway's current epoch; nothing more is expected; the agent still has some."""
-
-
-def signed(epoch: int) -> int:
-    """Return a u64 as SQLite keeps it."""
-    return epoch - (1 << 64) if epoch >= 1 << 63 else epoch
-
-
-def unsigned(epoch: int) -> int:
-    """Return what `signed` was given."""
-    return epoch & (1 << 64) - 1
-
-
-class EpochLedger:
-    """What the writer remembers of an epoch."""
-
-    __slots__ = (
-        "boot",
-        "end_seq",
-        "gateway",
-        "have",
-        "over",
-        "pk",
-        "promised",
-        "sids",
-        "streams",
-        "sums",
-        "withdrawn",
-    )
-
-    def __init__(self, pk: int, gateway: int, boot: int | None) -> None:
-        self.pk = pk
-        self.gateway = gateway
-        self.boot = boot
-        self.end_seq: int | None = None
-        self.over = OPEN
-        self.promised: list[Interval] = []
-        """What the agent said it can still send."""
-        self.have = Have()
-        self.sids: dict[int, int] = {}
-        self.streams: dict[tuple[int, int], list[int]] = {}
-        self.sums = Sums()
-        self.withdrawn: list[tuple[str, int]] = []
-        """Our own gaps of it that do not stand any more, until it is judged again."""
 
 
 class Intake:
@@ -82,6 +39,8 @@ class Intake:
         self._touched: dict[tuple[int, int], EpochLedger] = {}
         self._strips: list[tuple[int, int, int, int, int, bytes]] = []
         self._regrouper = Regrouper()
+        self._layouts = Layouts(connection)
+        self.latest = Latest(connection)
 
     # Epochs
 
@@ -127,7 +86,7 @@ class Intake:
         for pk, schema, block, span in select(
             "SELECT id, schema, block, span FROM stream WHERE epoch = ?", (row[0],)
         ):
-            ledger.streams[schema, block] = [pk, span]
+            ledger.streams[schema, block] = Stream(pk, span, self._layouts.of(schema).get(block))
         return ledger
 
     def drop(self, gateway: int, epoch: int) -> None:
@@ -170,6 +129,8 @@ class Intake:
         self._touched.clear()
         self._strips.clear()
         self._regrouper = Regrouper()
+        self._layouts = Layouts(self._db)
+        self.latest.undone()
 
     def bind(self, ledger: EpochLedger, sid: int, digest: bytes, body: bytes) -> None:
         """Note that (epoch, sid) means a schema."""
@@ -218,9 +179,11 @@ class Intake:
             if record.kind != RecordKind.ROWS or not regrouper.add(record):
                 self._one(ledger, record, job)
         for strip in regrouper.strips():
-            self._strip(ledger, strip, job.received_ns)
+            self._strip(ledger, strip, job)
         job.stored = len(fresh)
         job.newest = regrouper.newest
+        if job.newest >= 0 and job.offset_ns:
+            self.latest.reading(ledger.gateway, job.newest * TICK_NS + job.offset_ns)
         job.intervals = tuple(intervals)
 
     def _conflicts(self, ledger: EpochLedger, records: Sequence[Record]) -> tuple[Interval, ...]:
@@ -232,11 +195,11 @@ class Intake:
         ]
         return tuple(normalise((seq, seq) for seq in found))
 
-    def _strip(self, ledger: EpochLedger, strip: Strip, received_ns: int) -> None:
+    def _strip(self, ledger: EpochLedger, strip: Strip, job: Ingest) -> None:
         schema = ledger.sids.get(strip.sid)
         if schema is None:
             payload = msgpack.packb([strip.sid, strip.block, strip.t, strip.body])
-            self._other(ledger, strip.seq, RecordKind.ROWS, payload, received_ns)
+            self._other(ledger, strip.seq, RecordKind.ROWS, payload, job.received_ns)
             return
         stream = ledger.streams.get((schema, strip.block))
         if stream is None:
@@ -245,12 +208,17 @@ class Intake:
                 (ledger.pk, schema, strip.block),
             ).lastrowid
             assert pk is not None
-            stream = ledger.streams[schema, strip.block] = [pk, 0]
-        if strip.span > stream[1]:
+            host = self._layouts.of(schema).get(strip.block)
+            stream = ledger.streams[schema, strip.block] = Stream(pk, 0, host)
+        if strip.span > stream.span:
             # Rounded up, so that a stream's span is written a few times in its life.
-            stream[1] = 1 << strip.span.bit_length()
-            self._db.execute("UPDATE stream SET span = ? WHERE id = ?", (stream[1], stream[0]))
-        self._strips.append((stream[0], strip.t, strip.seq, strip.span, strip.rows, strip.body))
+            stream.span = 1 << strip.span.bit_length()
+            self._db.execute("UPDATE stream SET span = ? WHERE id = ?", (stream.span, stream.pk))
+        self._strips.append((stream.pk, strip.t, strip.seq, strip.span, strip.rows, strip.body))
+        if stream.host is not None and job.offset_ns:
+            self.latest.strip(
+                ledger.gateway, strip.block, strip.t, job.offset_ns, strip.body, stream.host
+            )
 
     def _one(self, ledger: EpochLedger, record: Record, job: Ingest) -> None:
         """Store a record that is not rows (or pretends to be)."""

@@ -7,7 +7,8 @@ and nothing of it is left: should an older card bring it back, it is stored anew
 
 import sqlite3
 
-from gateway.centre.store.intake import Intake, unsigned
+from gateway.centre.store.epochs import unsigned
+from gateway.centre.store.intake import Intake
 from gateway.centre.store.jobs import Purge
 
 PURGED = {

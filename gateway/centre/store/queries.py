@@ -8,7 +8,8 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
-from gateway.centre.store.intake import gap_name, unsigned
+from gateway.centre.store.epochs import unsigned
+from gateway.centre.store.intake import gap_name
 from gateway.centre.store.times import UNKNOWN, Offset, boot_offset
 from gateway.errors import RemoteProtocolError, StoreError
 from gateway.reading import TICK_NS

@@ -10,7 +10,8 @@ from dataclasses import asdict
 
 import msgpack
 
-from gateway.centre.store.intake import EpochLedger, Intake
+from gateway.centre.store.epochs import EpochLedger
+from gateway.centre.store.intake import Intake
 from gateway.centre.store.jobs import Alive, Farewell, Greeting, Note, Pairs, Progress
 from gateway.centre.store.verdicts import Verdicts
 from gateway.errors import StoreError
@@ -63,6 +64,7 @@ class Registry:
             for state, ledger in zip(hello.epochs, ledgers, strict=True)
         )
         self._open_session(job, boot, ledgers[-1].pk)
+        self._intake.latest.backlog(gateway, hello.backlog, job.received_ns)
         job.schemas = self._schemas(gateway)
         job.previous = self._previous(gateway, hello.boot_id)
 
@@ -209,6 +211,8 @@ class Registry:
         )
         if ledger.boot is not None:
             self._offset(ledger.boot, job.offset_ns)
+        if job.waiting is not None:
+            self._intake.latest.backlog(job.gateway, job.waiting, job.wall_ns)
 
     def note(self, job: Note) -> None:
         """Store an event of the centre itself."""

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 import msgpack
 
-from gateway.centre.store.intake import OPEN, OVER, WAITING, EpochLedger, Intake, gap_name, unsigned
+from gateway.centre.store.epochs import OPEN, OVER, WAITING, EpochLedger, unsigned
+from gateway.centre.store.intake import Intake, gap_name
 from gateway.wire.ledger import count, loss, normalise, subtract
 from gateway.wire.limits import MAX_SEQ
 from gateway.wire.message import GapReason, Interval

@@ -80,6 +80,7 @@ class Writer:
         self._db = layout.open_writer(path)
         self._impatient = 0
         self._intake = Intake(self._db, shared)
+        self.latest = self._intake.latest
         self._node = checked_node(node)
         self._registry = Registry(self._db, self._intake, self._node, shared)
         self._thread = threading.Thread(target=self._run, name="centre.store", daemon=True)
@@ -142,6 +143,7 @@ class Writer:
         with contextlib.suppress(sqlite3.Error):
             self._db.execute("BEGIN IMMEDIATE")
             self._intake.write_sums()
+            self.latest.write_all()
             self._db.execute("COMMIT")
 
     def _turn(self) -> bool:
@@ -251,6 +253,9 @@ class Writer:
             if gaps:
                 first = next(job for job in done if isinstance(job, Ingest))
                 first.lost += gaps
+        now = self._clock.now()
+        if self.latest.due(now):
+            self.latest.write(now)
 
     def _answer(self, done: list[Job]) -> None:
         now_ns = self._clock.wall_ns()
