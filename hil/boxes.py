@@ -34,11 +34,25 @@ class Box(Protocol):
     writes it: the stack calls its `make` once before the first start, and puts its `config` (the
     `[host]` section) into the agent's file."""
 
-    member: Member
-    directory: Path
-    host_root: Path
-    machine: Machine
-    wire: Wire
+    @property
+    def member(self) -> Member:
+        """Who it is."""
+
+    @property
+    def directory(self) -> Path:
+        """Its files: config, state, spool, log."""
+
+    @property
+    def host_root(self) -> Path:
+        """The root of its host's files."""
+
+    @property
+    def machine(self) -> Machine:
+        """Its hardware."""
+
+    @property
+    def wire(self) -> Wire:
+        """Its network."""
 
     @property
     def running(self) -> bool:
