@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gateway.centre.store import layout, series
-from gateway.centre.store.series import NodeSample, Sampler, summed
+from gateway.centre.store.series import NodeSample, Sampler, summed, thinned
 from gateway.correlation.evidence import Sample
 from tests.centre.history import History, at
 
@@ -79,3 +79,12 @@ def test_a_node_that_never_came_back_counts_as_nothing(tmp_path: Path) -> None:
     node.count(500, 3, 0)
     node.close()
     assert (31.0, 0) in _read(tmp_path / "s.sqlite", 0, 510)
+
+
+def test_thinning_keeps_every_dip_and_the_end() -> None:
+    """A dip of one second in six hours is still there."""
+    samples = [Sample(n * S, 3 if n == 12_345 else 100, n) for n in range(21_600)]
+    found = thinned(samples, 500)
+    assert len(found) <= 502
+    assert samples[12_345] in found and found[-1] == samples[-1]
+    assert thinned(samples[:500], 500) == tuple(samples[:500])

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.centre.store import series
 from gateway.centre.store.incident_text import (
     cause_of,
     confidence_of,
@@ -18,6 +19,7 @@ from gateway.centre.store.incident_text import (
     loss_from,
 )
 from gateway.centre.store.queries import Span, UnknownGatewayError
+from gateway.correlation.evidence import Sample
 from gateway.correlation.verdict import Cause, Group, Incident, Loss
 from gateway.event import Scalar
 from gateway.host.reboot import Confidence
@@ -29,6 +31,7 @@ WEAK_DBM, STRONG_DBM = -90.0, -30.0
 """A level outside is one that something is wrong with."""
 MUCH_BACKLOG = 1000
 """Records that a gateway in touch with its centre should not have waiting."""
+MAX_SAMPLES = 2000
 _LABEL = "label."
 
 
@@ -224,6 +227,15 @@ def losses(
         (name, span.from_ns, span.to_ns, limit),
     ).fetchall()
     return tuple((row[0], loss_from(row[1:])) for row in rows)
+
+
+def connections(
+    db: sqlite3.Connection, from_ns: int, to_ns: int, most: int = MAX_SAMPLES
+) -> tuple[Sample, ...]:
+    """Return `ws_active_connections` over a span, summed over this store's nodes; of more than
+    about `most` samples, the lowest and the last of each stretch, so that no dip is lost."""
+    nodes = series.read_nodes(db, from_ns, to_ns)
+    return series.thinned(series.summed(nodes.values(), from_ns), most)
 
 
 def _where(filters: Filters) -> tuple[str, list[object]]:

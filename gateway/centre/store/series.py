@@ -138,3 +138,20 @@ def summed(nodes: Iterable[Sequence[NodeSample]], from_ns: int) -> list[Sample]:
         else:
             result.append(Sample(at_ns, active, total))
     return result
+
+
+def thinned(samples: Sequence[Sample], most: int) -> tuple[Sample, ...]:
+    """Return at most about `most` samples: of each stretch the lowest and the last."""
+    if len(samples) <= most:
+        return tuple(samples)
+    size = -(-2 * len(samples) // most)
+    result: list[Sample] = []
+    for start in range(0, len(samples), size):
+        part = samples[start : start + size]
+        lowest = min(part, key=_active)
+        result += [part[-1]] if lowest is part[-1] else [lowest, part[-1]]
+    return tuple(result)
+
+
+def _active(sample: Sample) -> int:
+    return sample.active
