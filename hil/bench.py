@@ -5,6 +5,7 @@ reading of the nodes' stores. What broke is told to the ledger only; the analysi
 """
 
 import contextlib
+import random
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -44,10 +45,11 @@ class Told:
 
 
 class Bench:
-    """Faults on one stack."""
+    """Faults on one stack. `random` is drawn from the seed."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, seed: int = 0) -> None:
         self.stack = stack
+        self.random = random.Random(seed)
         self.ledger = Ledger()
         self.from_ns = time.time_ns()
 

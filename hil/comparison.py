@@ -5,7 +5,7 @@ A loss belongs to the fault that hit its gateway at that time; one that belongs 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.correlation.report import Report
@@ -41,6 +41,11 @@ class Judged:
             return False
         expected = self.entry.expected
         return self.loss.cause is expected.cause or self.loss.cause in expected.also
+
+    @property
+    def beside(self) -> bool:
+        """Whether the gateway may fall with the fault or not: then its verdict is not counted."""
+        return self.entry is not None and self.loss.gateway not in self.entry.expected.gateways
 
     @property
     def unknown(self) -> bool:
@@ -79,13 +84,15 @@ class Comparison:
 
     @property
     def lost(self) -> tuple[Judged, ...]:
-        """Each gateway that a fault took, once a fault."""
-        return tuple(one for one in self.judged if one.entry is not None and not one.echo)
+        """Each gateway that a fault had to take, once a fault."""
+        return tuple(
+            one for one in self.judged if one.entry is not None and not one.echo and not one.beside
+        )
 
     @property
     def echoes(self) -> tuple[Judged, ...]:
-        """Further losses of a gateway by the same fault."""
-        return tuple(one for one in self.judged if one.echo)
+        """Further losses of a gateway by the same fault, and of those that may fall with it."""
+        return tuple(one for one in self.judged if one.echo or one.beside)
 
     @property
     def false(self) -> tuple[Judged, ...]:
@@ -187,15 +194,11 @@ def _grouping(judged: Sequence[Judged]) -> tuple[tuple[int, ...], tuple[int, ...
         number = 0 if one.entry is None else one.entry.number
         if not one.echo:
             faults.setdefault(one.incident.identity, set()).add(number)
-            if number and one.loss.gateway in _expected(one):
+            if number and not one.beside:
                 incidents.setdefault(number, set()).add(one.incident.identity)
     split = tuple(sorted(number for number, some in incidents.items() if len(some) > 1))
     shared = {number for some in faults.values() if len(some) > 1 for number in some}
     return split, tuple(sorted(shared - {0}))
-
-
-def _expected(one: Judged) -> tuple[str, ...]:
-    return () if one.entry is None else one.entry.expected.gateways
 
 
 def _line(one: Judged) -> str:
@@ -264,21 +267,19 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def summary(comparison: Comparison) -> Iterator[str]:
-    """Yield the figures, a line each."""
+def summary(comparison: Comparison) -> list[str]:
+    """Return the figures, a line each."""
     total = len(comparison.lost) + len(comparison.missed)
     held, looked = comparison.held
-    yield f"faults injected: {len(comparison.entries)}"
-    yield f"lost gateways: {total}, right cause {comparison.right} ({comparison.share:.1%}),"
-    yield (
-        f"  unknown {comparison.unknown}, wrong {len(comparison.wrong)},"
-        f" missed {len(comparison.missed)}"
-    )
-    yield f"held by, where looked at: {held} of {looked} right"
-    yield f"blamed on power without power evidence: {len(comparison.blamed)}"
-    yield (
+    return [
+        f"faults injected: {len(comparison.entries)}",
+        f"lost gateways: {total}; right cause {comparison.right} ({comparison.share:.1%}),"
+        f" unknown {comparison.unknown}, wrong {len(comparison.wrong)},"
+        f" missed {len(comparison.missed)}",
+        f"held by, where looked at: {held} of {looked} right",
+        f"blamed on power without power evidence: {len(comparison.blamed)}",
         f"faults with more than one incident: {len(comparison.split)},"
-        f" sharing one: {len(comparison.merged)}"
-    )
-    yield f"further losses of a gateway by the same fault: {len(comparison.echoes)}"
-    yield f"false losses (nothing injected): {len(comparison.false)}"
+        f" sharing one: {len(comparison.merged)}",
+        f"further losses by the same faults (again, or beside): {len(comparison.echoes)}",
+        f"false losses (nothing injected): {len(comparison.false)}",
+    ]

@@ -1,8 +1,9 @@
 """Which faults, on whom, in which order, which together: drawn from a seed.
 
 Owns the rules of the draw: faults at the same time hit disjoint gateways, what hits a proxy stands
-beside faults of the other proxy's gateways only, what hits a centre node stands alone. A fault that
-the machine cannot do is left out and named. Nothing here waits or breaks anything.
+beside faults of the other proxy's gateways only, what hits a centre node stands alone, and no two
+of the same cause stand together. A fault that the machine cannot do is left out and named. Nothing
+here waits or breaks anything.
 """
 
 import random
@@ -159,7 +160,8 @@ class Deck:
             beside = card.deal(self._stack, self._rng, _ordered(free))
             if beside is None or beside.missing() is not None:
                 continue
-            if self._touched(beside) <= free:
+            # Two of the same cause at the same instant: nobody could say that they are two.
+            if self._touched(beside) <= free and not any(_alike(one, beside) for one in dealt):
                 self._cards.remove(card)
                 dealt.append(beside)
                 free -= self._touched(beside)
@@ -178,6 +180,12 @@ class Deck:
         expected = injector.expected()
         names = {*expected.gateways, *expected.side_effects}
         return {member for member in self._stack.fleet if member.gateway in names}
+
+
+def _alike(one: Injector, other: Injector) -> bool:
+    """Say whether two faults ought to be found as the same cause."""
+    causes = [{found.cause, *found.also} for found in (one.expected(), other.expected())]
+    return bool(causes[0] & causes[1])
 
 
 def _ordered(members: set[Member]) -> list[Member]:

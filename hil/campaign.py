@@ -1,0 +1,66 @@
+"""The campaign: every fault in a random seeded order over the whole fleet, then the verdict.
+
+Owns the order of a run: build the stack, deal the deck, break and mend, let the last evidence
+arrive, ask the analysis once about everything. What comes of it is `comparison`'s and `report`'s.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hil.bench import Bench, Told
+from hil.deck import Deck
+from hil.fleet import plan
+from hil.ledger import Ledger
+from hil.stack import Stack
+
+AGENTS, DRIVERS = 12, 24
+WARM_UP_S = 15.0
+"""Sessions are to be older than a reconnect before the first fault."""
+LAST_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One campaign's result. `left_out`: (fault, what the machine lacks)."""
+
+    seed: int
+    agents: int
+    drivers: int
+    seconds: float
+    ledger: Ledger
+    told: Told
+    left_out: tuple[tuple[str, str], ...]
+
+
+def run(
+    seed: int,
+    say: Callable[[str], None],
+    *,
+    copies: int = 1,
+    agents: int = AGENTS,
+    drivers: int = DRIVERS,
+    directory: Path | None = None,
+) -> Run:
+    """Run one campaign and return what came of it.
+
+    Raises: TimeoutError, ChildError when the bench itself fails.
+    """
+    began = time.monotonic()
+    with Stack(plan(agents, drivers), prometheus=False, seed=seed, directory=directory) as stack:
+        bench = Bench(stack)
+        bench.quiet(WARM_UP_S)
+        deck = Deck(stack, seed, copies)
+        for number, injectors in enumerate(deck.rounds(), 1):
+            names = ", ".join(
+                f"{one.name}({' '.join(one.expected().gateways)})" for one in injectors
+            )
+            say(f"round {number}: {names}")
+            bench.fault(*injectors)
+            bench.quiet()
+        bench.quiet(LAST_S)
+        told = bench.told()
+        bench.ledger.write(stack.directory / "ledger.json")
+    seconds = time.monotonic() - began
+    return Run(seed, agents, drivers, seconds, bench.ledger, told, tuple(deck.left_out))
