@@ -27,7 +27,10 @@ _MAX_EPOCHS = 64
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session. `side`, `cause`: as in `centre.ending`, ``""`` while it is open."""
+    """A session. `side`, `cause`: as in `centre.ending`, ``""`` while it is open.
+
+    `silent_s`: age of its last message when it ended; `round_trip_s`: the last one measured.
+    """
 
     session: int
     node: str
@@ -39,6 +42,8 @@ class SessionRow:
     reason: str
     remote: str
     proxy: str
+    silent_s: float | None = None
+    round_trip_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,9 @@ class GatewayPage:
     host: tuple[HostPoint, ...]
 
 
-def gateway_page(db: sqlite3.Connection, name: str, span: Span) -> GatewayPage:
-    """Return one gateway's page; `span` bounds what is shown over time, not the lists.
+def gateway_page(db: sqlite3.Connection, name: str, span: Span | None) -> GatewayPage:
+    """Return one gateway's page; `span` bounds what is shown over time, not the lists. ``None``:
+    without the host's values.
 
     Raises: UnknownGatewayError.
     """
@@ -92,14 +98,15 @@ def gateway_page(db: sqlite3.Connection, name: str, span: Span) -> GatewayPage:
         _sessions(db, gateway),
         _boots(db, gateway),
         fleet.losses(db, name, Span(0, (1 << 63) - 1), MAX_LOSSES),
-        host(db, name, span),
+        () if span is None else host(db, name, span),
     )
 
 
 def _sessions(db: sqlite3.Connection, gateway: int) -> tuple[SessionRow, ...]:
     rows = db.execute(
         "SELECT id, node, opened_ns, closed_ns, coalesce(side, ''), coalesce(cause, ''), code,"
-        " coalesce(reason, ''), remote, proxy FROM session WHERE gateway = ?"
+        " coalesce(reason, ''), remote, proxy, json_extract(evidence, '$.last_message_age_s'),"
+        " json_extract(evidence, '$.round_trip_s') FROM session WHERE gateway = ?"
         " ORDER BY opened_ns DESC LIMIT ?",
         (gateway, MAX_SESSIONS),
     ).fetchall()
