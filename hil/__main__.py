@@ -13,7 +13,7 @@ from hil.comparison import matrix, summary, table
 from hil.document import write_docs
 from hil.stack import lacking
 
-REPORT = Path("hil-report")
+REPORT = Path("hil/out")
 SEED = 20261123
 
 
@@ -43,18 +43,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_docs(args.write_docs, runs)
         _say(f"matrix: {args.write_docs}")
     failed = [result.name for result in results if result.state == "failed"]
-    failed += [f"campaign {run.seed}" for run in runs if run.told.comparison.shortcomings()]
+    failed += [f"campaign {run.seed}" for run in runs if run.shortcomings()]
     _say(f"failed: {', '.join(failed)}" if failed else "all as it must be")
     return 1 if failed else 0
 
 
 def _campaign(args: argparse.Namespace, seed: int) -> campaign.Run:
-    done = campaign.run(seed, _say, copies=args.copies, agents=args.agents, drivers=args.drivers)
+    done = campaign.run(
+        seed, _say, args.report, copies=args.copies, agents=args.agents, drivers=args.drivers
+    )
     comparison = done.told.comparison
     print(f"\ncampaign, seed {seed}: {done.agents} agents, {done.drivers} drivers,", end="")
     print(f" {done.seconds:.0f} s\n\n{table(*matrix(comparison))}\n")
     for line in (*summary(comparison), *comparison.shortcomings()):
         print(line)
+    if done.scraped is not None:
+        print("\nwith the drop read from Prometheus, the evidence from both stores:")
+        for line in report.scraped_lines(done.scraped):
+            print(line)
     for name, reason in done.left_out:
         print(f"left out: {name}: {reason}")
     print(flush=True)

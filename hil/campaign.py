@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hil.bench import Bench, Told
+from hil.capability import Capability, missing
 from hil.deck import Deck
 from hil.fleet import plan
 from hil.ledger import Ledger
+from hil.scraped import Scraped, scraped
 from hil.stack import Stack
 
 AGENTS, DRIVERS = 12, 24
@@ -23,7 +25,8 @@ LAST_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One campaign's result. `left_out`: (fault, what the machine lacks)."""
+    """One campaign's result. `left_out`: (fault, what the machine lacks). `scraped`: the same with
+    the drop read from Prometheus; ``None`` where there is none."""
 
     seed: int
     agents: int
@@ -32,23 +35,37 @@ class Run:
     ledger: Ledger
     told: Told
     left_out: tuple[tuple[str, str], ...]
+    scraped: Scraped | None = None
+
+    def shortcomings(self) -> list[str]:
+        """Say what either judge found wrong; empty: nothing."""
+        found = self.told.comparison.shortcomings()
+        if self.scraped is not None:
+            found += [f"Prometheus: {line}" for line in self.scraped.comparison.shortcomings()]
+            found += self.scraped.shortcomings()
+        return found
 
 
 def run(
     seed: int,
     say: Callable[[str], None],
+    out: Path,
     *,
     copies: int = 1,
     agents: int = AGENTS,
     drivers: int = DRIVERS,
     directory: Path | None = None,
 ) -> Run:
-    """Run one campaign and return what came of it.
+    """Run one campaign and return what came of it. Files of the second judge go below `out`.
 
     Raises: TimeoutError, ChildError when the bench itself fails.
     """
     began = time.monotonic()
-    with Stack(plan(agents, drivers), prometheus=False, seed=seed, directory=directory) as stack:
+    reason = missing(Capability.PROMETHEUS)
+    if reason is not None:
+        say(f"without Prometheus: {reason}")
+    fleet = plan(agents, drivers)
+    with Stack(fleet, prometheus=reason is None, seed=seed, directory=directory) as stack:
         bench = Bench(stack)
         bench.quiet(WARM_UP_S)
         deck = Deck(stack, seed, copies)
@@ -61,6 +78,8 @@ def run(
             bench.quiet()
         bench.quiet(LAST_S)
         told = bench.told()
-        bench.ledger.write(stack.directory / "ledger.json")
+        entries = bench.ledger.entries
+        other = None if reason else scraped(stack, entries, bench.from_ns, out / f"seed-{seed}")
     seconds = time.monotonic() - began
-    return Run(seed, agents, drivers, seconds, bench.ledger, told, tuple(deck.left_out))
+    left_out = tuple(deck.left_out)
+    return Run(seed, agents, drivers, seconds, bench.ledger, told, left_out, other)

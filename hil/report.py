@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hil.campaign import Run
 from hil.comparison import Judged, matrix, summary
+from hil.scraped import Scraped
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem }
@@ -53,6 +54,7 @@ def _run(run: Run) -> dict[str, object]:
         "blamed_on_power": len(comparison.blamed),
         "false_losses": len(comparison.false),
         "shortcomings": comparison.shortcomings(),
+        "prometheus": [] if run.scraped is None else scraped_lines(run.scraped),
         "losses": [_judged(one) for one in comparison.judged],
     }
 
@@ -74,6 +76,22 @@ def _judged(one: Judged) -> dict[str, object]:
         "again_or_beside": one.echo or one.beside,
         "proofs": [proof.text for proof in loss.proofs],
     }
+
+
+def scraped_lines(judge: Scraped) -> list[str]:
+    """Return what the second judge says, a line each."""
+    drops, comparison = judge.looked.report.drops, judge.comparison
+    unseen = ", ".join(f"{number} {fault}" for number, fault in judge.unseen) or "none"
+    return [
+        f"series: {judge.looked.series.source}",
+        *(f"note: {note}" for note in judge.looked.series.notes),
+        f"drops: {len(drops)}, of them between two scrapes: {judge.hidden};"
+        f" faults without a drop: {unseen}",
+        f"incidents printed by gateway drops: {len(judge.printed)}",
+        *summary(comparison),
+        *comparison.shortcomings(),
+        *judge.shortcomings(),
+    ]
 
 
 # --- HTML -----------------------------------------------------------------------------------------
@@ -102,9 +120,13 @@ def _campaign(run: Run) -> str:
         _table(heads, rows),
         "<pre>" + html.escape("\n".join(summary(comparison))) + "</pre>",
     ]
+    if run.scraped is not None:
+        lines = html.escape("\n".join(scraped_lines(run.scraped)))
+        head = "The drop read from Prometheus, the evidence from both stores"
+        parts.append(f"<h3>{head}</h3><pre>{lines}</pre>")
     for name, reason in run.left_out:
         parts.append(f"<p>left out: {html.escape(name)}: {html.escape(reason)}</p>")
-    short = comparison.shortcomings()
+    short = run.shortcomings()
     if short:
         items = "".join(f"<li>{html.escape(line)}</li>" for line in short)
         parts.append(f"<h3>Shortcomings</h3><ul>{items}</ul>")
