@@ -39,6 +39,9 @@ path = "store.sqlite"
 [admin]
 listen = "127.0.0.1:{admin_port}"
 
+[web]
+listen = ""
+
 [drain]
 timeout_s = 2.0
 retry_after_s = 0.5

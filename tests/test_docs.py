@@ -234,6 +234,7 @@ certificate_file = "c"
 [link]
 [store]
 [admin]
+[web]
 [drain]
 """
 

@@ -29,6 +29,7 @@ from gateway.centre.store.keeper import Keeper, Retention
 from gateway.centre.store.layout import open_writer
 from gateway.centre.store.writer import Writer
 from gateway.centre.tokens import TokenFile
+from gateway.centre.web.site import Site
 from gateway.config.centre import CentreSettings, TlsSettings
 from gateway.errors import ConfigError
 from gateway.process.certificate import first_in
@@ -103,6 +104,12 @@ class Centre:
             Api(path, clock),
             self._per_gateway if settings.admin.gateway_metrics else None,
         )
+        trusted = settings.link.trusted_proxies
+        self.page = (
+            Site(settings.web, base, path, self.node, clock, trusted)
+            if settings.web.listen and worker == 0
+            else None
+        )
         self.port = self.admin_port = 0
 
     async def open(self) -> None:
@@ -114,6 +121,8 @@ class Centre:
         self.sampling.start()
         if settings.admin.listen:
             self.admin_port = await self.admin.open(settings.admin.listen, self._worker)
+        if self.page is not None:
+            await self.page.open()
         self.port = await self.door.open(settings.listen, self.context, shared=settings.workers > 1)
         self.server.note(CentreEvent.CENTRE_STARTED, node=self.node, revision=settings.revision)
         if left:
@@ -163,6 +172,8 @@ class Centre:
         await asyncio.to_thread(self.keeper.close)
         finished = await asyncio.to_thread(self.writer.close, max(1.0, drain.timeout_s))
         await self.admin.close()
+        if self.page is not None:
+            await self.page.close()
         self.door.close()
         LOGGER.info("centre stopped finished=%s", finished)
         return finished
@@ -256,6 +267,8 @@ async def serve(settings: CentreSettings, base: Path, worker: int = 0) -> int:
         notifier.ready()
         async with asyncio.TaskGroup() as tasks:
             watchdog = tasks.create_task(notifier.keep_watchdog(), name="centre.watchdog")
+            page = centre.page
+            news = None if page is None else tasks.create_task(page.run(), name="centre.web")
             while not signals.stop.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TOKENS_EVERY_S):
@@ -272,6 +285,8 @@ async def serve(settings: CentreSettings, base: Path, worker: int = 0) -> int:
             notifier.stopping()
             finished = await centre.close()
             watchdog.cancel()
+            if news is not None:
+                news.cancel()
         notifier.close()
     return 0 if finished else 1
 

@@ -1,10 +1,12 @@
-"""`gateway centre`: run the ingest server, manage the gateways' tokens.
+"""`gateway centre`: run the ingest server, manage the gateways' tokens and the page's users.
 
 Owns the command line only; the work is in `gateway.centre`.
 """
 
 import argparse
+import sys
 from datetime import UTC, datetime
+from getpass import getpass
 from pathlib import Path
 
 from gateway.config.centre import CentreSettings, parse
@@ -28,6 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     revoke.add_argument("--key", metavar="KEY", help="only the token of this key id (see list)")
     _config(revoke)
     _config(actions.add_parser("list", help="show gateway id, key id and date of every token"))
+    password = verbs.add_parser(
+        "passwd", help="read a password and print the line for the page's users_file"
+    )
+    password.add_argument("user_name", metavar="NAME")
 
 
 def _config(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +48,8 @@ def _config(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb. Raises: GatewayError, OSError (the dispatcher words them)."""
+    if args.centre_verb == "passwd":
+        return _passwd(args.user_name)
     settings = load(args.config)
     base = args.config.absolute().parent
     if args.centre_verb == "run":
@@ -61,6 +69,19 @@ def load(path: Path) -> CentreSettings:
     if parsed.settings is None:
         raise ConfigError("\n".join(str(problem) for problem in parsed.problems))
     return parsed.settings
+
+
+def _passwd(name: str) -> int:
+    from gateway.centre.web.users import make_user
+
+    if sys.stdin.isatty():
+        password = getpass(f"Password for {name}: ")
+        if getpass("Once more: ") != password:
+            raise ConfigError("the two passwords differ; nothing was made")
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    print(make_user(name, password).line())
+    return 0
 
 
 def _token(args: argparse.Namespace, path: Path) -> int:

@@ -154,6 +154,9 @@ path = "{self.store}"
 
 [admin]
 listen = "{self.admin}"
+
+[web]
+listen = ""
 """
 
     def _agent_config(self, certificates: CertificateFiles, port: str) -> str:

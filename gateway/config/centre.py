@@ -59,6 +59,18 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSettings:
+    """`[web]`: the page. `listen` empty turns it off. `users_file` ``None``: no login, which only a
+    loopback address may do without. `hosts`: names by which browsers reach it through a proxy."""
+
+    listen: str = "127.0.0.1:9466"
+    users_file: str | None = None
+    hosts: tuple[str, ...] = ()
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DrainSettings:
     """`[drain]`: how the centre stops. Gateways come back spread over `retry_after_s`."""
 
@@ -81,6 +93,7 @@ class CentreSettings:
     link: LinkSettings = LinkSettings()
     store: StoreSettings = StoreSettings()
     admin: AdminSettings = AdminSettings()
+    web: WebSettings = WebSettings()
     drain: DrainSettings = DrainSettings()
     revision: str = ""
 
@@ -110,12 +123,13 @@ def parse(text: str, name: str, make: SectionMaker | None = None) -> Parsed[Cent
         link=_link(root.section("link")),
         store=_store(root.section("store")),
         admin=_admin(root.section("admin")),
+        web=_web(root.section("web")),
         drain=_drain(root.section("drain")),
         revision=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12],
     )
     centre.close()
     root.close()
-    if settings.tls is None and not _is_loopback(settings.listen):
+    if settings.tls is None and not is_loopback(settings.listen):
         root.warning(
             "tls",
             f"missing, and {settings.listen} is open to the network",
@@ -134,7 +148,8 @@ def _listen(section: Section, key: str, default: str, *, off: bool = False) -> s
     return listen
 
 
-def _is_loopback(listen: str) -> bool:
+def is_loopback(listen: str) -> bool:
+    """Tell whether only this machine reaches an address."""
     host = listen.rpartition(":")[0].strip("[]")
     return host == "localhost" or host == "::1" or host.startswith("127.")
 
@@ -221,13 +236,47 @@ def _admin(section: Section) -> AdminSettings:
         gateway_metrics=section.flag("gateway_metrics", plain.gateway_metrics),
     )
     section.close()
-    if admin.listen and not _is_loopback(admin.listen):
+    if admin.listen and not is_loopback(admin.listen):
         section.warning(
             "listen",
             f"{admin.listen} is open to the network, and the API asks for no password",
             "use 127.0.0.1 behind a proxy that asks who it is",
         )
     return admin
+
+
+def _web(section: Section) -> WebSettings:
+    plain = WebSettings()
+
+    def file(key: str) -> str | None:
+        return section.text(key, None, pattern=".+", expected="the path of a file")
+
+    hosts = section.texts("hosts", 'a list of names, ["centre.example.net"]', most=16)
+    web = WebSettings(
+        listen=_listen(section, "listen", plain.listen, off=True),
+        users_file=file("users_file"),
+        hosts=tuple(host.lower() for host in hosts or ()),
+        certificate_file=file("certificate_file"),
+        key_file=file("key_file"),
+    )
+    section.close()
+    if web.key_file is not None and web.certificate_file is None:
+        section.problem("key_file", "given without certificate_file", "give both, or neither")
+    if web.listen and not is_loopback(web.listen):
+        if web.users_file is None:
+            section.problem(
+                "listen",
+                f"found {shown(web.listen)}: open to the network, and nobody has to log in",
+                "give users_file (`gateway centre passwd NAME` makes its lines), or listen on"
+                " 127.0.0.1",
+            )
+        elif web.certificate_file is None:
+            section.warning(
+                "certificate_file",
+                f"missing, and {web.listen} is open to the network: passwords travel in clear",
+                "give it, or listen on 127.0.0.1 behind a proxy that ends TLS",
+            )
+    return web
 
 
 def _drain(section: Section) -> DrainSettings:

@@ -10,7 +10,13 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from gateway.centre.daemon import Centre
 from gateway.centre.tokens import add_token
-from gateway.config.centre import AdminSettings, CentreSettings, LinkSettings, StoreSettings
+from gateway.config.centre import (
+    AdminSettings,
+    CentreSettings,
+    LinkSettings,
+    StoreSettings,
+    WebSettings,
+)
 from gateway.process.clock import Clock
 from gateway.reading import TICK_NS, Row, Schema, SchemaBlock, SchemaPoint
 from gateway.wire import codec, record, rows
@@ -177,6 +183,7 @@ async def running(tmp_path: Path, **changes: object) -> AsyncIterator[Centre]:
         link=link,  # type: ignore[arg-type]
         store=changes.pop("store", StoreSettings(path="store.sqlite")),  # type: ignore[arg-type]
         admin=AdminSettings("127.0.0.1:0", gateway_metrics=True),
+        web=changes.pop("web", WebSettings(listen="")),  # type: ignore[arg-type]
         **changes,  # type: ignore[arg-type]
     )
     centre = Centre(settings, tmp_path, Clock())

@@ -103,6 +103,8 @@ client_ca_file = "authority.pem"
 path = "store.sqlite"
 [admin]
 listen = "127.0.0.1:{self.admin}"
+[web]
+listen = ""
 [drain]
 timeout_s = 3
 """

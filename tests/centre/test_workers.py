@@ -12,7 +12,13 @@ import pytest
 
 from gateway.centre.daemon import Centre
 from gateway.centre.store.jobs import Alive
-from gateway.config.centre import AdminSettings, CentreSettings, DrainSettings, StoreSettings
+from gateway.config.centre import (
+    AdminSettings,
+    CentreSettings,
+    DrainSettings,
+    StoreSettings,
+    WebSettings,
+)
 from gateway.process.clock import Clock
 from gateway.wire.message import Bye, ByeCode
 from tests.centre.peer import Peer, meter, rows_record
@@ -27,6 +33,7 @@ async def two(tmp_path: Path) -> AsyncIterator[tuple[Centre, Centre]]:
         tokens_file="tokens",
         store=StoreSettings(path="store.sqlite"),
         admin=AdminSettings("127.0.0.1:0"),
+        web=WebSettings(listen=""),
         drain=DrainSettings(timeout_s=2.0, retry_after_s=1.0),
     )
     workers = [Centre(settings, tmp_path, Clock(), number) for number in range(2)]

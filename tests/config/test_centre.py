@@ -39,6 +39,10 @@ def test_the_example_is_without_problem_or_warning() -> None:
         ("[link]\ntrusted_proxies = '10.0.0.1'", "link.trusted_proxies", "list"),
         ("[store]\nretention_bytes = 1000", "store.retention_bytes", "at least"),
         ("[admin]\ngateway_metrics = 1", "admin.gateway_metrics", "true or false"),
+        ('[web]\nlisten = "0.0.0.0:9466"', "web.listen", "users_file"),
+        ('[web]\nlisten = "[::]:9466"', "web.listen", "users_file"),
+        ('[web]\nkey_file = "k"', "web.key_file", "give both"),
+        ("[web]\nhosts = 'a'", "web.hosts", "list"),
         ("[drain]\ntimeout_s = -1", "drain.timeout_s", "from 0"),
         ("[centre]\npath = 'gateway'", "centre.path", "/gateway"),
     ],
@@ -71,3 +75,20 @@ def test_an_open_admin_listener_is_warned_about() -> None:
     """The API asks for no password."""
     parsed = parse('[centre]\nlisten = "127.0.0.1:1"\n[admin]\nlisten = "0.0.0.0:1"', "c.toml")
     assert [warning.key for warning in parsed.warnings] == ["admin.listen"]
+
+
+def test_an_open_page_with_a_login_but_in_clear_is_warned_about() -> None:
+    """Passwords must not travel in clear through a network."""
+    text = '[centre]\nlisten = "127.0.0.1:1"\n[web]\nlisten = "0.0.0.0:1"\nusers_file = "u"'
+    parsed = parse(text, "c.toml")
+    assert [warning.key for warning in parsed.warnings] == ["web.certificate_file"]
+    parsed = parse(f'{text}\ncertificate_file = "c"', "c.toml")
+    assert parsed.warnings == () and parsed.settings is not None
+    assert parsed.settings.web.users_file == "u"
+
+
+def test_a_page_on_this_machine_needs_no_login() -> None:
+    """The default is a loopback address, and so are these."""
+    for listen in ("127.0.0.1:1", "localhost:1", "[::1]:1", ""):
+        parsed = parse(f'[tls]\ncertificate_file = "c"\n[web]\nlisten = "{listen}"', "c.toml")
+        assert parsed.problems == () and parsed.warnings == ()

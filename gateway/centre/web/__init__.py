@@ -1,0 +1,1 @@
+"""The centre's web page: server-rendered, live by server-sent events, no external hosts."""
