@@ -126,7 +126,7 @@ def _table(looked: Looked, told: set[str], zone: tzinfo | None) -> Iterator[str]
     if len(incidents) > MAX_ROWS:
         caption += f"; the newest {MAX_ROWS} are listed"
     table = (
-        f"<table><caption>{_e(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f'<table class="list"><caption>{_e(caption)}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
     yield _scrolling("incidents", table)
@@ -139,11 +139,19 @@ def _row(incident: Incident, told: bool, zone: tzinfo | None) -> str:
     back = f' <span class="alarm">{missing} not back</span>' if missing else ""
     groups = "; ".join(_e(group(one)) for one in incident.groups) or "–"
     style = ' class="soft"' if incident.quiet else ""
-    return (
-        f'<tr{style}><td class="t">{link}</td><td class="n">{len(incident.losses):,}</td>'
-        f'<td class="n">{_e(lasted(incident))}</td><td>{_e(verdict(incident))}{back}</td>'
-        f"<td>{groups}</td><td>{_e(held(incident.losses) or '–')}</td></tr>"
+    cells = (
+        ("when", "t", link),
+        ("lost", "n", f"{len(incident.losses):,}"),
+        ("lasted", "n", _e(lasted(incident))),
+        ("cause", "", _e(verdict(incident)) + back),
+        ("groups", "", groups),
+        ("held by", "", _e(held(incident.losses) or "–")),
     )
+    # On a phone a row is a block of its own, where the column's name stands before each value.
+    inner = "".join(
+        f'<td class="{kind}" data-name="{name}">{value}</td>' for name, kind, value in cells
+    )
+    return f"<tr{style}>{inner}</tr>"
 
 
 def _chapter(key: str, chapter: Chapter, looked: Looked, zone: tzinfo | None) -> Iterator[str]:

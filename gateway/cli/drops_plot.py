@@ -20,7 +20,8 @@ MAX_MARKS = 200
 """Drops and incidents marked in the plot of connections, the largest first."""
 MAX_BARS = 30
 """Gateways that get a bar of their own; of more, only the curve is drawn."""
-COLUMNS = 660
+COLUMNS = 640
+"""Units across, a line's course has a point or a few in each."""
 
 
 # --- connections over time ----------------------------------------------------------------------

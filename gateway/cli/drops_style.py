@@ -53,5 +53,10 @@ svg text.name{fill:var(--ink)}
 @media (max-width:30rem){main{padding:.6rem}article{padding:.4rem .6rem}
 dl{grid-template-columns:1fr}
 dd{margin-bottom:.3rem}}
+@media (max-width:40rem){table.list thead{display:none}
+table.list tr{display:block;border-bottom:1px solid var(--rule);padding:.4rem 0}
+table.list td{display:block;text-align:left;border:0;padding:0}
+table.list td::before{content:attr(data-name) " ";color:var(--soft)}
+table.list td.t::before{content:""}}
 @media print{article{break-inside:avoid}}
 """

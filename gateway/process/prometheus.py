@@ -124,6 +124,8 @@ class Prometheus:
             if status == 200:
                 raise self._odd("an answer that is not JSON", body) from error
             answer = None
+        if status == 200 and not (isinstance(answer, dict) and "status" in answer):
+            raise self._odd("JSON that is not an answer of the API", body)
         known = answer if isinstance(answer, dict) else {}
         if status == 200 and known.get("status") == "success":
             return known
@@ -152,8 +154,8 @@ class Prometheus:
                 try:
                     connection.sock = _wrapped(raw, tls, host)
                     connection.request("GET", url.path.rstrip("/") + target, headers=self._headers)
-                    response = connection.getresponse()
-                    body = response.read(limits.max_bytes + 1)
+                    with connection.getresponse() as response:
+                        body = response.read(limits.max_bytes + 1)
                 except (OSError, http.client.HTTPException, ValueError) as error:
                     if late.is_set() or isinstance(error, TimeoutError):
                         raise self._late() from error

@@ -137,12 +137,14 @@ def _scrape(
     if selector is None:
         return None, 1
     text, back_ns = _LOOK_BACK
-    for at_ns in (to_ns, (from_ns + to_ns) // 2, from_ns + back_ns):
+    intervals: list[int] = []
+    nodes = 1
+    # The series may have ended long ago, or the interval may have been changed meanwhile.
+    for at_ns in sorted({to_ns, (from_ns + to_ns) // 2, min(to_ns, from_ns + back_ns)}):
         series = prometheus.instant(f"{selector}[{text}]", at_ns)
-        found = [_interval(one) for one in series if len(one.points) > 2]
-        if found:
-            return min(found), len(series)
-    return None, 1
+        intervals += [_interval(one) for one in series if len(one.points) > 1]
+        nodes = max(nodes, len(series))
+    return min(intervals, default=None), nodes
 
 
 def _interval(series: Series) -> int:
