@@ -8,11 +8,12 @@ while a gateway is out.
 
 import sqlite3
 from array import array
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from gateway.centre.store import evidence_rows, layout, looks, series
+from gateway.centre.store import evidence_rows, layout, looks, series, traces
 from gateway.correlation.evidence import (
     Boot,
     GatewayEvidence,
@@ -32,6 +33,8 @@ TOGETHER = 128
 LOOK_BEFORE_NS = 240_000_000_000
 LOOK_AFTER_NS = 60_000_000_000
 """Looks around the end of a session: the centre may see it most of a minute late."""
+TRACED_NS = 90_000_000_000
+"""A trace that reaches so near to the end of a session tells more than the aggregates do."""
 MAX_LOOKS = 4000
 """Looks of one gateway: more than an hour of full resolution."""
 _OF_THE_CENTRE = frozenset({"draining", "replaced", "identity", "revoked", "centre_lost"})
@@ -184,14 +187,29 @@ class _Store:
                 at_ns = session.closed_ns - known.offset_ns
                 low, high = at_ns - LOOK_BEFORE_NS, at_ns + LOOK_AFTER_NS
                 ranges.setdefault(boot, (pk, []))[1].append((low // TICK_NS, high // TICK_NS))
-        raws: dict[int, list[looks.Raw]] = {}
+        result: dict[int, list[Look]] = {}
+        aggregates = []
+        covered: dict[int, list[int]] = {}
         for boot, stream, schema, block, width in evidence_rows.streams(self._db, ranges):
             place = self._layouts.of(schema).get(block)
-            if place is not None:
-                within = _without_overlap(ranges[boot][1])
-                rows = looks.raw_looks(self._db, stream, width, place, within)
-                raws.setdefault(boot, []).extend(rows)
-        result: dict[int, list[Look]] = {}
+            if place is None:
+                continue
+            if not place.trace:
+                aggregates.append((boot, stream, width, place))
+                continue
+            pk, within = ranges[boot][0], _without_overlap(ranges[boot][1])
+            name = boots[pk][boot].boot_id
+            trace = traces.trace_looks(self._db, name, stream, width, place, within)
+            result.setdefault(pk, []).extend(trace)
+            covered.setdefault(boot, []).extend(look.source_time_ns // TICK_NS for look in trace)
+        raws: dict[int, list[looks.Raw]] = {}
+        bare = {
+            boot: _without_overlap(_bare(within, covered.get(boot, ())))
+            for boot, (_, within) in ranges.items()
+        }
+        for boot, stream, width, place in aggregates:
+            rows = traces.thin(self._db, stream, width, place, bare[boot])
+            raws.setdefault(boot, []).extend(rows)
         for boot, some in raws.items():
             pk = ranges[boot][0]
             result.setdefault(pk, []).extend(looks.put_together(boots[pk][boot].boot_id, some))
@@ -238,6 +256,17 @@ class _Grouped:
             if gateway in self._first:
                 result += self._keys[self._first[gateway] : self._last[gateway]]
         return result
+
+
+def _bare(ranges: Sequence[looks.Range], traced: Sequence[int]) -> list[looks.Range]:
+    """Return the ranges whose end no trace tells of: there the aggregates are asked."""
+    at = sorted(traced)
+    result = []
+    for low, high in ranges:
+        index = bisect_left(at, low + (LOOK_BEFORE_NS - TRACED_NS) // TICK_NS)
+        if index == len(at) or at[index] > high:
+            result.append((low, high))
+    return result
 
 
 def _without_overlap(ranges: Sequence[looks.Range]) -> list[looks.Range]:

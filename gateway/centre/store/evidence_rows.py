@@ -8,7 +8,7 @@ there is ``None`` or empty.
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.centre.store.layout import MAX_VARIABLES
 from gateway.correlation.evidence import Anchor, Boot, NodeEvent, Pairs, Seen, Session
@@ -218,6 +218,9 @@ def _many(db: sqlite3.Connection, sql: str, keys: Sequence[int]) -> Iterator[tup
         yield from db.execute(sql.format(marks), part).fetchall()
 
 
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+
+
 def _map(text: object) -> dict[str, object]:
     if not isinstance(text, str):
         return {}
@@ -233,8 +236,10 @@ def _pairs_of(text: str) -> Pairs:
 
 
 def _pairs(found: object) -> Pairs:
-    if not isinstance(found, Mapping):
+    if not isinstance(found, dict):
         return ()
+    if _SCALARS.issuperset(map(type, found.values())):
+        return tuple(found.items())
     return tuple(
         (name, value)
         for name, value in found.items()

@@ -116,10 +116,12 @@ def decode(t: int, body: bytes, layout: Layout) -> list[Raw]:
         rows = unpack(body)
     except (ValueError, TypeError, IndexError, msgpack.UnpackException):
         return []
-    return [_raw(t + dt, values, causes, layout) for dt, values, causes in rows]
+    return [raw_of(t + dt, values, causes, layout) for dt, values, causes in rows]
 
 
-def _raw(t: int, values: list[object], causes: object, layout: Layout) -> Raw:
+def raw_of(t: int, values: list[object], causes: object, layout: Layout) -> Raw:
+    """Return a row of tick `t` as what it says of the host."""
+
     def good(index: int | None) -> object:
         if index is None or index >= len(values):
             return None
