@@ -1,4 +1,4 @@
-"""The HTTP API of the admin listener: gateways, points, readings, events, sessions, gaps.
+"""The HTTP API of the admin listener: gateways, their readings and events, incidents.
 
 Owns parameters, limits and the form of the answers (`docs/centre.md`). Queries run in threads on
 read-only connections; readings are streamed page by page. Never writes.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from gateway.centre import incident_answers
 from gateway.centre.store import queries
 from gateway.centre.store.layout import open_reader
 from gateway.centre.store.queries import Span, UnknownGatewayError
@@ -29,6 +30,9 @@ CONCURRENT = 4
 """Queries at the same time; more wait."""
 _EDGE_NS = (1 << 63) - 1
 _HOUR_NS = 3_600_000_000_000
+_DAY_NS = 24 * _HOUR_NS
+MAX_SAMPLES = 100_000
+"""Samples of one answer of /api/connections; of more, the lowest and last of each stretch."""
 _COLUMNS = ("time", "value", "quality", "cause", "time_source", "time_ns", "source_time_ns")
 _Query = Callable[[sqlite3.Connection], list[dict[str, object]]]
 
@@ -51,11 +55,37 @@ class Api:
             web.get(f"{one}/events", self._span_of(queries.events)),
             web.get(f"{one}/sessions", self._span_of(queries.sessions)),
             web.get(f"{one}/gaps", self._span_of(queries.gaps)),
+            web.get("/api/incidents", self._incidents),
+            web.get("/api/incidents/{id}", self._incident),
+            web.get("/api/connections", self._connections),
         ]
 
     async def _gateways(self, request: web.Request) -> web.Response:
         limit, after = _limit(request, DEFAULT_LIMIT, queries.MAX_ROWS), request.query.get("after")
         return await self._rows(lambda db: queries.gateways(db, after or "", limit))
+
+    async def _incidents(self, request: web.Request) -> web.Response:
+        span = self._span(request, _DAY_NS)
+        limit = _limit(request, DEFAULT_LIMIT, queries.MAX_ROWS)
+        return await self._rows(lambda db: incident_answers.listed(db, span, limit))
+
+    async def _incident(self, request: web.Request) -> web.Response:
+        name = request.match_info["id"]
+        found: list[dict[str, object]] = []
+
+        def look(db: sqlite3.Connection) -> list[dict[str, object]]:
+            found.extend(incident_answers.one(db, name))
+            return found
+
+        await self._rows(look)
+        if not found:
+            return _problem(404, f"incident {name}: unknown here")
+        return web.json_response(found[0], dumps=dumps)
+
+    async def _connections(self, request: web.Request) -> web.Response:
+        span = self._span(request, _HOUR_NS)
+        limit = _limit(request, MAX_SAMPLES, MAX_SAMPLES)
+        return await self._rows(lambda db: incident_answers.connections(db, span, limit))
 
     async def _points(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]

@@ -14,14 +14,15 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import uvloop
 
-from gateway.centre.admin import Admin, GatewaySample
+from gateway.centre.admin import Admin
+from gateway.centre.analyst import Analyst
 from gateway.centre.api import Api
 from gateway.centre.door import Door
+from gateway.centre.gauges import Gauges
 from gateway.centre.metrics import Metrics, registry
 from gateway.centre.sampling import Sampling
 from gateway.centre.server import CentreEvent, Server
@@ -95,14 +96,23 @@ class Centre:
         self.sampling = Sampling(
             self.writer, clock, lambda: (self.server.active, self.metrics.connections)
         )
+        self.analyst = Analyst(path, self.writer, self.metrics, clock, self._changes)
         self._tokens_fault = ""
         self._expires_s = _expires_s(settings.tls, base)
         self._lost_at_start = 0
+        gauges = Gauges(
+            self.server,
+            self.door,
+            self.writer,
+            self.keeper,
+            self.analyst,
+            lambda: (self._expires_s, self._lost_at_start),
+        )
         self.admin = Admin(
-            registry(self.metrics, self._gauges),
+            registry(self.metrics, gauges.values),
             self.not_ready,
             Api(path, clock),
-            self._per_gateway if settings.admin.gateway_metrics else None,
+            gauges.per_gateway if settings.admin.gateway_metrics else None,
         )
         trusted = settings.link.trusted_proxies
         self.page = (
@@ -119,6 +129,8 @@ class Centre:
         left = self._lost_at_start = self.writer.start()
         self.keeper.start()
         self.sampling.start()
+        if self._worker == 0:
+            self.analyst.start()
         if settings.admin.listen:
             self.admin_port = await self.admin.open(settings.admin.listen, self._worker)
         if self.page is not None:
@@ -168,6 +180,7 @@ class Centre:
         self.server.note(CentreEvent.CENTRE_STOPPING, node=self.node)
         self.door.stop_listening()
         await self.server.drain(drain.retry_after_s, drain.timeout_s)
+        await self.analyst.stop()
         self.sampling.stop()
         await asyncio.to_thread(self.keeper.close)
         finished = await asyncio.to_thread(self.writer.close, max(1.0, drain.timeout_s))
@@ -186,54 +199,11 @@ class Centre:
             return f"the store cannot write: {self.writer.trouble}"
         return ""
 
-    def _gauges(self) -> dict[str, tuple[str, float]]:
-        store = self.writer
-        certificate = {
-            "centre_certificate_expiry_time_seconds": (
-                "When the certificate that gateways are shown ends",
-                self._expires_s,
-            )
-        }
-        return (certificate if self._expires_s else {}) | {
-            "ws_active_connections": (
-                "Sessions after Welcome and before close",
-                self.server.active,
-            ),
-            "ws_open_connections": ("Open TCP connections, sessions or not", self.door.links),
-            "ws_handshakes_in_progress": ("Connections on their way in", self.door.handshakes),
-            "centre_draining": ("1 while this centre stops", float(self.door.draining)),
-            "centre_sessions_lost_at_start": (
-                "Sessions that a killed centre had left open, found at this start",
-                self._lost_at_start,
-            ),
-            "centre_store_queue_bytes": ("Received and not yet committed", store.queued),
-            "centre_store_writable": ("1 while the store can write", float(not store.trouble)),
-            "centre_store_bytes": ("Size of the store's file", _size(store.path)),
-            "centre_store_log_bytes": (
-                "Size of the store's log",
-                _size(store.path.with_name(store.path.name + "-wal")),
-            ),
-            "centre_retention_deleted": (
-                "Strips and rows deleted by retention since the start",
-                self.keeper.deleted,
-            ),
-        }
-
-    def _per_gateway(self) -> Iterable[GatewaySample]:
-        clock = self.server.clock
-        wall_s, now = clock.wall_ns() / 1e9, clock.now()
-        for name, session in self.server.sessions.items():
-            if session.number:
-                link = session.link
-                yield (
-                    name,
-                    {
-                        "centre_gateway_connected_since_seconds": wall_s - now + session.opened,
-                        "centre_gateway_last_message_seconds": wall_s - now + link.heard,
-                        "centre_gateway_round_trip_seconds": link.pulse.last_s,
-                        "centre_gateway_received_messages": link.messages_in,
-                    },
-                )
+    def _changes(self) -> tuple[int, int]:
+        """Return what differs when a session began or ended, here or in another worker."""
+        if self._settings.workers > 1:
+            return int(self.server.clock.now()), 0
+        return self.metrics.connections, self.metrics.closes.total()
 
 
 def run(settings: CentreSettings, base: Path, config: Path) -> int:
@@ -359,10 +329,3 @@ def _expires_s(tls: TlsSettings | None, base: Path) -> float:
         return first_in((base / tls.certificate_file).read_bytes()).not_after.timestamp()
     except (OSError, ValueError):
         return 0.0
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

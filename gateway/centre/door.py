@@ -73,6 +73,7 @@ class Door:
         self._make_session = make_session
         self._per_address: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
+        self._tls = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._counted = 0
@@ -86,6 +87,7 @@ class Door:
     ) -> int:
         """Listen; return the TCP port. `shared`: other processes listen there too."""
         sock = listening_socket(listen, shared)
+        self._tls = context is not None
         self._loop = asyncio.get_running_loop()
         self._server = await self._loop.create_server(
             self._link,
@@ -124,6 +126,8 @@ class Door:
         self.links += 1
         if link.phase is not Phase.HANDSHAKE:
             return None  # TLS took too long: its handshake is counted as failed already
+        if self._tls:
+            self.metrics.tls_s.observe(self.now() - link.since)
         address = _peer(link)
         self._per_address[address] += 1
         if self.links > self._settings.max_connections:

@@ -18,6 +18,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from gateway.centre.ending import EndCause, Side
+from gateway.correlation.verdict import Cause
+from gateway.host.reboot import RebootClass
 
 HANDSHAKE_PHASES = (
     "tls",
@@ -44,6 +46,7 @@ GAP_REASONS = (
 )
 _FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 _LONG = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400, 604800)
+_GAPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)
 SIZE_BITS = 22
 """Message sizes are counted by their number of bits: up to 2 MiB."""
 
@@ -91,6 +94,11 @@ class Metrics:
         self.records = self.readings = self.duplicates = self.conflicts = 0
         self.gaps: Counter[str] = Counter()
         self.gap_records: Counter[str] = Counter()
+        self.tls_s = Buckets()
+        self.incidents: Counter[str] = Counter()
+        self.lost_gateways: Counter[str] = Counter()
+        self.reboots: Counter[str] = Counter()
+        self.reconnect_gap_s = Buckets(_GAPS)
 
 
 class CentreCollector(Collector):
@@ -148,6 +156,31 @@ class CentreCollector(Collector):
             records.add_metric((reason,), m.gap_records[reason])
         yield gaps
         yield records
+        yield from self._incidents()
+
+    def _incidents(self) -> Iterator[Metric]:
+        m = self._metrics
+        for name, text, label, words, counts in (
+            ("centre_incidents", "Incidents, once settled", "cause", Cause, m.incidents),
+            (
+                "centre_lost_gateways",
+                "Sessions lost, once settled",
+                "cause",
+                Cause,
+                m.lost_gateways,
+            ),
+            (
+                "centre_reboots",
+                "Starts of agents, by what came before",
+                "class",
+                RebootClass,
+                m.reboots,
+            ),
+        ):
+            family = CounterMetricFamily(name, text, labels=(label,))
+            for word in words:
+                family.add_metric((word.value,), counts[word.value])
+            yield family
 
     def _histograms(self) -> Iterator[Metric]:
         m = self._metrics
@@ -155,6 +188,8 @@ class CentreCollector(Collector):
             ("ws_session_duration_seconds", "From Welcome to the end", m.session_s),
             ("ws_heartbeat_round_trip_seconds", "From ping to pong", m.round_trip_s),
             ("ws_handshake_seconds", "From accept to the 101 answer, TLS included", m.handshake_s),
+            ("ws_tls_handshake_seconds", "From accept to the end of the TLS handshake", m.tls_s),
+            ("centre_reconnect_gap_seconds", "From a loss to the next session", m.reconnect_gap_s),
             (
                 "centre_sensor_to_store_seconds",
                 "From the agent's answer to the COMMIT, live records",

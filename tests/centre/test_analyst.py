@@ -1,0 +1,110 @@
+"""The centre finds its own incidents: in a process of its own, kept up to date, counted once."""
+
+import asyncio
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.centre.analyst import job_of
+from gateway.centre.daemon import Centre
+from tests.centre.peer import Peer, running
+
+
+async def _get(centre: Centre, path: str) -> Any:
+    def ask() -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{centre.admin_port}{path}") as answer:
+            return json.load(answer)
+
+    return await asyncio.to_thread(ask)
+
+
+async def _text(centre: Centre) -> str:
+    def ask() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{centre.admin_port}/metrics") as answer:
+            text: str = answer.read().decode()
+            return text
+
+    return await asyncio.to_thread(ask)
+
+
+async def _cut(peer: Peer) -> None:
+    peer.socket.transport.abort()
+    while peer.gateway_id in peer.centre.server.sessions:
+        await asyncio.sleep(0.02)
+
+
+async def test_a_loss_becomes_an_incident_and_improves(tmp_path: Path) -> None:
+    """It is in the store, on the API and among the gauges; when the gateway is back it is over."""
+    async with running(tmp_path) as centre:
+        peer = await Peer(centre).connect()
+        await peer.hello()
+        await _cut(peer)
+        await centre.analyst.look()
+        (found,) = await _get(centre, "/api/incidents")
+        assert (found["lost"], found["ended_ns"]) == (1, None)
+        assert centre.analyst.states == {"connected": 0, "lost": 1}
+        again = await Peer(centre, token=peer.token, epoch=peer.epoch).connect()
+        await again.hello()
+        await centre.analyst.look()
+        (better,) = await _get(centre, "/api/incidents")
+        assert better["identity"] == found["identity"] and better["ended_ns"] is not None
+        told = await _get(centre, f"/api/incidents/{found['identity']}")
+        (loss,) = told["losses"]
+        assert loss["gateway"] == "site-1" and loss["returned_ns"] >= loss["lost_ns"]
+        series = await _get(centre, "/api/connections")
+        assert [sample["active"] for sample in series][:1] == [0]
+        text = await _text(centre)
+        assert "centre_gateways_lost 0.0" in text and "centre_gateways_known 1.0" in text
+        assert 'centre_lost_gateways_total{cause="power_cut"} 0.0' in text
+        assert "nan" not in text.lower().replace("nanosecond", "")
+
+
+async def test_an_unknown_incident_is_not_found(tmp_path: Path) -> None:
+    """404 and a sentence."""
+    async with running(tmp_path) as centre:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            await _get(centre, "/api/incidents/20270101T000000-0000")
+        assert caught.value.code == 404
+        caught.value.close()
+
+
+async def test_nothing_is_analysed_while_nothing_changes(tmp_path: Path) -> None:
+    """A quiet centre has no second process working."""
+    async with running(tmp_path) as centre:
+        analyst = centre.analyst
+        await analyst.look()
+        first = analyst._process
+        assert first is not None
+        first.kill()
+        await first.wait()
+        await analyst.look()  # would fail if it asked the dead process
+        peer = await Peer(centre).connect()
+        await peer.hello()
+        with pytest.raises((RuntimeError, OSError)):
+            await analyst.look()
+        await analyst._end()
+        analyst._seen = None
+        await analyst.look()
+        assert analyst.states == {"connected": 1, "lost": 0}
+
+
+async def test_the_process_leaves_with_the_centre(tmp_path: Path) -> None:
+    """No process stays behind."""
+    async with running(tmp_path) as centre:
+        await centre.analyst.look()
+        process = centre.analyst._process
+        assert process is not None and process.returncode is None
+    assert process.returncode == 0
+
+
+def test_nonsense_from_the_process_is_refused() -> None:
+    """A line that is not what was agreed does not become a row."""
+    with pytest.raises(ValueError, match="losses"):
+        job_of({"losses": 5})
+    with pytest.raises(TypeError):
+        job_of({"incidents": [[1, 2]]})
+    with pytest.raises(ValueError):
+        job_of({"gone_losses": [["a", "b"]]})
