@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gateway.agent.daemon import SWITCH_INTERVAL_S, Agent
+from gateway.agent.daemon import Agent
 from gateway.agent.probes import Probes
 from gateway.agent.spool.spool import Spool
 from gateway.errors import GatewayError
@@ -182,7 +182,6 @@ def main(argv: Sequence[str]) -> int:
     try:
         settings = load_agent(path)
         log.set_up(settings.log_level)
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
         clock, ways = MachineClock(clock_file), probes(root)
         # The kernel's own error bound is this computer's, not the machine's.
         sync = TimeSync(clock, ways.files, lambda: None)

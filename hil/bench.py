@@ -27,7 +27,7 @@ BITE_S = 25.0
 BACK_S = 60.0
 HOLD_S = 2.0
 """How long a fault lasts at least once it has bitten."""
-QUIET_S = 6.0
+QUIET_S = 9.0
 """Between two rounds: what a gateway recorded of the last one has arrived."""
 
 
@@ -140,7 +140,7 @@ def _newest(store: Path) -> list[tuple[str, int, int | None]]:
     """Return (gateway, number, closed) of the newest session of each gateway."""
     with contextlib.closing(open_reader(store)) as db:
         rows = db.execute(
-            "SELECT g.name, max(s.id), s.closed_ns FROM session s JOIN gateway g"
+            "SELECT g.name, s.id, s.closed_ns, max(s.opened_ns) FROM session s JOIN gateway g"
             " ON g.id = s.gateway GROUP BY s.gateway"
         )
-        return [(str(name), int(number), closed) for name, number, closed in rows]
+        return [(str(name), int(number), closed) for name, number, closed, _ in rows]

@@ -13,9 +13,10 @@ from gateway.correlation.verdict import Cause, Incident, Loss
 from hil.ledger import Entry
 
 POWER = frozenset({Cause.BROWN_OUT, Cause.POWER_CUT})
-EARLY_NS = 1_500_000_000
-"""How much before its fault a loss may be dated: an instant of another clock has an error."""
-LATE_NS = 5_000_000_000
+EARLY_NS = 6_000_000_000
+"""How much before its fault a loss may be dated: a killed node's last sign of life is up to 5 s
+old."""
+LATE_NS = 3_000_000_000
 """How long after everything was back a loss may be dated."""
 NOTHING = "(nothing injected)"
 

@@ -26,7 +26,7 @@ RESOLVERS = Path("/etc/netns")
 RESOLVER = "10.77.0.1"
 AGENTS, DRIVERS, NAMES = "10.77.1", "10.77.2", "10.77.3"
 """Networks of the agents' and drivers' own addresses, and of those the drivers connect to."""
-BRIDGE = "br0"
+BRIDGE, BRIDGE_MAC = "br0", "02:00:0a:4d:00:01"
 CABLE = "eth0"
 _libc = ctypes.CDLL(None, use_errno=True)
 _Result = TypeVar("_Result")
@@ -50,7 +50,8 @@ class Network:
         sweep()
         self._add(self.core)
         commands = [
-            f"link add {BRIDGE} type bridge",
+            # Else it is the lowest of its ports' addresses, and changes when a gateway loses power.
+            f"link add {BRIDGE} address {BRIDGE_MAC} type bridge",
             f"link set {BRIDGE} up",
             f"addr add {RESOLVER}/16 dev {BRIDGE}",
         ]

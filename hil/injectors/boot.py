@@ -15,8 +15,9 @@ from hil.ledger import Expected
 
 RESTART_S = 2.0
 """Until systemd starts a dead daemon again (RestartSec=)."""
-DOWN_S = 3.0
-"""From the reset to the start of the agent, at least."""
+DOWN_S = 5.0
+"""From the hang or the stop to the start of the agent: a centre's time-out may be longer, and then
+it first hears of it from the next session."""
 
 
 class OrderlyReboot(Injector):
@@ -58,22 +59,23 @@ class WatchdogReset(Injector):
 
     def __init__(self, box: Box) -> None:
         self._box = box
-        self._down_at: float | None = None
+        self._down = False
 
     def expected(self) -> Expected:
         """A watchdog that said so."""
         return Expected((self._box.member.gateway,), Cause.WATCHDOG)
 
     def inject(self) -> None:
-        """Stop everything, as a hung kernel does: not a packet more."""
-        self._down_at = time.monotonic()
+        """Stop everything, as a hung kernel does: not a packet more. The reset comes by itself."""
+        self._down = True
         self._box.power_off()
+        time.sleep(DOWN_S)
+        self.clear()
 
     def clear(self) -> None:
-        """Boot as the watchdog's reset leaves the board."""
-        if self._down_at is not None:
-            time.sleep(max(0.0, self._down_at + DOWN_S - time.monotonic()))
-            self._down_at = None
+        """Boot as this reset leaves the board."""
+        if self._down:
+            self._down = False
             self.come_back()
             self._box.power_on()
 
