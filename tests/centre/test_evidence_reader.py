@@ -62,25 +62,43 @@ def test_sessions_boots_and_events_come_back(tmp_path: Path) -> None:
 
 
 def test_looks_are_those_around_the_loss(tmp_path: Path) -> None:
-    """Aggregates and traces of the minutes before; blocks of one instant are one look."""
+    """Without a trace the aggregates of the minutes before; blocks of one instant are one look."""
     node = History(tmp_path / "s.sqlite")
     box = Box("pump-7")
     node.come(box, 0)
-    for second in range(0, 990, 10):
+    for second in range(0, 1000, 10):
         node.look(box, second, 5.1 - second / 1000, -60 - second / 50)
-    node.send(box, 995)
-    for second in range(980, 1000):
-        node.look(box, second, 4.4, -88, low=True, carrier=False, trace=True)
     node.send(box, 1000)
     node.go(box, 1000, "agent", "no_pong")
     node.close()
     (looks,) = [one.looks for one in _read(900, 1100, tmp_path / "s.sqlite").values()]
     seconds = [(look.source_time_ns - box.source_ns(0)) // 10**9 for look in looks]
-    assert seconds == [*range(760, 980, 10), *range(980, 1000)]
+    assert seconds == [*range(760, 1000, 10)]
     assert looks[0].volts == pytest.approx(4.34) and looks[0].dbm == pytest.approx(-75.2)
     assert (looks[0].undervoltage, looks[0].carrier) == (False, True)
-    last = looks[-1]
+
+
+def test_a_trace_tells_what_changed_second_by_second(tmp_path: Path) -> None:
+    """Full resolution up to the loss."""
+    node = History(tmp_path / "s.sqlite")
+    box = Box("pump-7")
+    node.come(box, 0)
+    for second in range(880, 1000):
+        sag = second >= 990
+        node.look(
+            box, second, 4.4 if sag else 5.1, -88 if sag else -60, low=sag, carrier=not sag,
+            trace=True,
+        )  # fmt: skip
+    node.send(box, 1000)
+    node.go(box, 1000, "agent", "no_pong")
+    node.close()
+    (looks,) = [one.looks for one in _read(900, 1100, tmp_path / "s.sqlite").values()]
+    seconds = {(look.source_time_ns - box.source_ns(0)) // 10**9: look for look in looks}
+    assert {880, 989, 990, 999} <= set(seconds)
+    assert (seconds[989].undervoltage, seconds[989].dbm) == (False, -60)
+    last = seconds[990]
     assert (last.undervoltage, last.carrier, last.dbm) == (True, False, -88)
+    assert last.volts == pytest.approx(4.4)
     assert last.boot_id == box.boot_id.hex()
 
 
@@ -189,3 +207,20 @@ def test_what_is_no_store_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "text.sqlite").write_text("no database at all, but long enough to look like one")
     with pytest.raises(StoreError, match="cannot be read"):
         _read(0, 1, tmp_path / "text.sqlite")
+
+
+def test_aggregates_are_left_out_where_a_trace_tells_more(tmp_path: Path) -> None:
+    """A minute at full resolution before the end needs no ten-second rows beside it."""
+    node = History(tmp_path / "s.sqlite")
+    box = Box("pump-7")
+    node.come(box, 0)
+    for second in range(0, 1000, 10):
+        node.look(box, second, 14 - second / 100, -60)
+    for second in range(880, 1000):
+        node.look(box, second, 5.1 - second / 1000, -88, trace=True)
+    node.send(box, 1000)
+    node.go(box, 1000, "agent", "no_pong")
+    node.close()
+    (found,) = [one.looks for one in _read(900, 1100, tmp_path / "s.sqlite").values()]
+    seconds = sorted((look.source_time_ns - box.source_ns(0)) // 10**9 for look in found)
+    assert seconds[0] == 880 and seconds[-1] == 999
