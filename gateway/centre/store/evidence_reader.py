@@ -8,7 +8,7 @@ while a gateway is out.
 
 import sqlite3
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +34,8 @@ LOOK_BEFORE_NS = 240_000_000_000
 LOOK_AFTER_NS = 60_000_000_000
 """Looks around the end of a session: the centre may see it most of a minute late."""
 TRACED_NS = 90_000_000_000
-"""A trace that reaches so near to the end of a session tells more than the aggregates do."""
+MINUTE_NS = 60_000_000_000
+"""A trace of a minute that comes so near to the end of a session tells all that aggregates do."""
 MAX_LOOKS = 4000
 """Looks of one gateway: more than an hour of full resolution."""
 _OF_THE_CENTRE = frozenset({"draining", "replaced", "identity", "revoked", "centre_lost"})
@@ -259,12 +260,13 @@ class _Grouped:
 
 
 def _bare(ranges: Sequence[looks.Range], traced: Sequence[int]) -> list[looks.Range]:
-    """Return the ranges whose end no trace tells of: there the aggregates are asked."""
+    """Return the ranges of whose last minute no trace tells: there the aggregates are asked."""
     at = sorted(traced)
     result = []
     for low, high in ranges:
-        index = bisect_left(at, low + (LOOK_BEFORE_NS - TRACED_NS) // TICK_NS)
-        if index == len(at) or at[index] > high:
+        within = at[bisect_left(at, low) : bisect_right(at, high)]
+        near = low + (LOOK_BEFORE_NS - TRACED_NS) // TICK_NS
+        if not within or within[-1] < near or within[-1] - within[0] < MINUTE_NS // TICK_NS:
             result.append((low, high))
     return result
 
