@@ -167,7 +167,7 @@ def _notes(found: Connections) -> tuple[str, ...]:
     if not found.counted:
         notes.append("without ws_connection_total beside it: a dip between two samples is not seen")
     if found.scrape_ns is None:
-        notes.append("the scrape interval is not known, 15 s is taken")
+        notes.append("the scrape interval is not known")
     elif found.step_ns > found.scrape_ns:
         notes.append(
             f"read every {found.step_ns / 1e9:g} s because the time is long; a shorter dip is "

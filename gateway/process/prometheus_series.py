@@ -71,7 +71,9 @@ def connections(prometheus: Prometheus, query: str, from_ns: int, to_ns: int) ->
         )
     selector = selector_of(query)
     scrape_ns, nodes = _scrape(prometheus, selector, from_ns, to_ns)
-    step_ns = step(to_ns - from_ns, scrape_ns or USUAL_SCRAPE_NS)
+    # Steps shorter than the unknown interval of a short time cost little and miss nothing.
+    unknown_ns = min(USUAL_SCRAPE_NS, max(_S, (to_ns - from_ns) // 2000))
+    step_ns = step(to_ns - from_ns, scrape_ns or unknown_ns)
     totals = _Totals(selector is not None and is_plain(query))
     counter = None if selector is None else COUNTER + selector[len(GAUGE) :]
     most = min(MAX_POINTS, max(100, MAX_ANSWER_POINTS // max(1, nodes)))

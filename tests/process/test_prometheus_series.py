@@ -220,7 +220,8 @@ def test_the_step_follows_the_scrape() -> None:
     found = read(StoredPrometheus({GAUGE: {"a:1": list(jitter)}}), 800)
     assert (found.step_ns, found.scrape_ns) == (30 * S, 30 * S)
     short = StoredPrometheus({GAUGE: {"a:1": told(1)}}, up=[0, S])
-    assert (read(short, 30).step_ns, read(short, 30).scrape_ns) == (15 * S, None)
+    assert (read(short, 30).step_ns, read(short, 30).scrape_ns) == (S, None)
+    assert read(short, 86400).step_ns == 15 * S
     ended = StoredPrometheus({GAUGE: {"a:1": told(*[1] * 60, None, every_s=5)}}, up=[0])
     assert read(ended, 3000).scrape_ns == 5 * S, "a series that ended long ago tells it too"
 
