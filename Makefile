@@ -15,7 +15,7 @@ help:
 	@echo "make check   format, lint, types, floors, docs: seconds"
 	@echo "make bench   measure against the physical limits and against other libraries"
 	@echo "make soak    the long forms of the loss, power-cut and fault tests: hours"
-	@echo "make hil     the hardware-in-the-loop bench (comes with a later issue)"
+	@echo "make hil     the bench: real processes, real proxies, every fault, and what drops says"
 	@echo "make format  rewrite the code as make check wants it"
 	@echo "make clean   remove the virtualenv and build products"
 	@echo "Another Python: make PYTHON=python3.13 VENV=.venv-313 test"
@@ -55,8 +55,8 @@ bench: $(DEV)
 soak: $(DEV)
 	$(BIN)/python -m tests.soak
 
-hil:
-	@echo "make hil: the hardware-in-the-loop bench comes with a later issue (drop attribution)."
+hil: $(DEV)
+	$(BIN)/python -m hil all
 
 clean:
 	rm -rf $(VENV) build dist

@@ -61,6 +61,8 @@ class Network:
         self._ip(self.core, commands)
         for number in range(1, agents + 1):
             self.attach(number)
+        if drivers == 0:
+            return
         own = range(1, drivers + 1)
         # Each driver connects to an address of its own from an address of its own, so that a rule
         # or a route can take just that one away.

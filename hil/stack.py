@@ -30,6 +30,7 @@ from hil.network import NAMES, RESOLVER, Network, inside
 from hil.processes import Processes
 from hil.proxies import ROUTES, Haproxy, Nginx, Proxy
 from hil.scraper import Scraper
+from hil.serial_bus import SerialBus
 from hil.wires import CabledWire, FirewalledWire, driver_wire
 
 NEEDS = (
@@ -46,6 +47,8 @@ IDLE_S = 1.5
 PORTS = {"a": (7001, 7101), "b": (7002, 7102)}
 """Centre nodes: link and admin."""
 UP_S = 60.0
+BUSES = 2
+"""Real agents with a serial bus: each costs a thread here that keeps time."""
 
 
 def lacking(*, prometheus: bool = False) -> str | None:
@@ -74,6 +77,8 @@ class Stack:
         self.network = Network()
         self.authority = Authority(self.directory)
         self.boxes: dict[str, AgentBox] = {}
+        self.buses: dict[str, SerialBus] = {}
+        """The serial buses of the first `BUSES` real agents."""
         self.nodes: dict[str, CentreNode] = {}
         self.scraper: Scraper | None = None
         self.names: NameServer | None = None
@@ -111,6 +116,8 @@ class Stack:
         try:
             self.processes.close()
         finally:
+            while self.buses:
+                self.buses.popitem()[1].close()
             if self.names is not None:
                 self.names.close()
                 self.names = None
@@ -231,6 +238,10 @@ class Stack:
             home / "host", board_of(member.number), member.gateway, self._seed + member.number
         )
         machine.make()
+        bus = ""
+        if member.number <= BUSES:
+            self.buses[member.gateway] = SerialBus(home / "ttyRS485", self._seed + member.number)
+            bus = self.buses[member.gateway].config()
         box = AgentBox(
             self.processes,
             home,
@@ -239,6 +250,7 @@ class Stack:
             machine,
             self.network.agent(member.number),
             _url(member),
+            bus,
         )
         self.boxes[member.gateway] = box
         box.start()
