@@ -173,11 +173,15 @@ class Boots:
             source_ns, wall_ns = told.get("last_source_time_ns"), told.get("last_wall_ns")
             last_ns = max(last_ns, source_ns) if isinstance(source_ns, int) else last_ns
             last_wall_ns = wall_ns if isinstance(wall_ns, int) else None
-        age_s = None
+        ages = []
         if before.low_until_ns is not None:
-            age_s = max(0.0, (last_ns - before.low_until_ns) / 1e9)
+            ages.append(max(0.0, (last_ns - before.low_until_ns) / 1e9))
         elif before.low_since_ns is not None:
-            age_s = 0.0
+            ages.append(0.0)
+        low_ns = told.get("low_source_time_ns") if ours else None
+        if isinstance(low_ns, int):  # it reached the centre, though the card lost it
+            ages.append(max(0.0, (last_ns - low_ns) / 1e9))
+        age_s = min(ages) if ages else None
         return LastSeen(age_s, gap_s(at.boot_wall_ns, last_wall_ns) if at.synced else None)
 
     def revise(self, previous: Mapping[str, object], at: Instant) -> Verdict | None:

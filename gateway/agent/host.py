@@ -86,6 +86,7 @@ class Host:
         self._point: tuple[Schema, dict[int, int]] | None = None
         self._previous = previous
         self._judged = False
+        self._sag_judged = False
         self.counters = HostCounters()
         self.recompose: Callable[[], None] = lambda: None
         self.on_facts: Callable[[], None] = lambda: None
@@ -306,13 +307,13 @@ class Host:
             )
 
     def _revise(self) -> None:
-        """Judge the boot again once the silence before it is known."""
-        if self._judged or not self._sync.synced:
+        """Judge the boot again once the silence before it is known; that the supply was low at
+        the end needs no synchronised clock."""
+        previous = {} if self._judged else self._previous()
+        sagged = "low_source_time_ns" in previous and not self._sag_judged
+        if not previous or not (self._sync.synced or sagged):
             return
-        previous = self._previous()
-        if not previous:
-            return
-        self._judged = True
+        self._judged, self._sag_judged = self._sync.synced, True
         verdict = self._boots.revise(previous, self._instant())
         if verdict is not None:
             self.on_facts()

@@ -95,6 +95,22 @@ def test_a_sag_that_was_over_explains_only_half_a_minute(tmp_path: Path) -> None
     after.close()
 
 
+def test_a_sag_that_only_the_centre_has_counts(tmp_path: Path) -> None:
+    """The card lost the last minutes; what reached the centre makes it a brown-out, not later
+    than half a minute before the last record."""
+    started(tmp_path, 1, at(10)).close()
+    told = {"boot_id": f"{1:032x}", "last_source_time_ns": 545 * S}
+    boots = started(tmp_path, 2, at(5), rsts=0x1000)
+    assert boots.verdict is not None and boots.verdict.reboot is RebootClass.POWER_CUT
+    assert boots.revise({**told, "low_source_time_ns": 510 * S}, at(30)) is None
+    another = {**told, "boot_id": "another", "low_source_time_ns": 540 * S}
+    assert boots.revise(another, at(30)) is None
+    revised = boots.revise({**told, "low_source_time_ns": 540 * S}, at(30))
+    assert revised is not None and (revised.reboot, revised.rule) == (RebootClass.BROWN_OUT, 7)
+    assert revised.evidence[0] == "supply low 5 s before the last record"
+    boots.close()
+
+
 def test_the_silence_takes_the_centre_and_a_clock(tmp_path: Path) -> None:
     """Without either it is unknown; with both the class may be another."""
     started(tmp_path, 1, at(10)).close()

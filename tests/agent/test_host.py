@@ -261,6 +261,29 @@ async def test_the_reason_is_revised_when_the_silence_is_known(tmp_path: Path) -
     await again.close()
 
 
+async def test_a_sag_the_centre_saw_needs_no_clock(tmp_path: Path) -> None:
+    """It is told at once, and not again when the clock is synchronised."""
+    bench = Bench(tmp_path)
+    await bench.host.begin(had_backlog=False)
+    await bench.close()
+    write(bench.root, {"/proc/sys/kernel/random/boot_id": "2" * 32})
+    again = Bench(tmp_path)
+    write(again.root, {"/proc/sys/kernel/random/boot_id": "2" * 32})
+    await again.host.begin(had_backlog=False)
+    last_ns = 1 << 62
+    again.previous = {
+        "boot_id": "1" * 32, "last_source_time_ns": last_ns, "low_source_time_ns": last_ns - 5,
+    }  # fmt: skip
+    for _ in range(3):
+        again.host.record()
+    write(again.root, {MARK: b""})
+    again.sync.refresh()
+    again.host.record()
+    revised = [fields for kind, fields in again.events() if kind == "boot_revised"]
+    assert [(r["class"], r["confidence"]) for r in revised] == [("brown_out", "possible")]
+    await again.close()
+
+
 async def test_a_backlog_hides_the_silence(tmp_path: Path) -> None:
     """While older records are still to be sent, the centre's last is not the last there was."""
     bench = Bench(tmp_path)

@@ -39,7 +39,7 @@ class Intake:
         self._touched: dict[tuple[int, int], EpochLedger] = {}
         self._strips: list[tuple[int, int, int, int, int, bytes]] = []
         self._regrouper = Regrouper()
-        self._layouts = Layouts(connection)
+        self.layouts = Layouts(connection)
         self.latest = Latest(connection)
 
     # Epochs
@@ -86,7 +86,7 @@ class Intake:
         for pk, schema, block, span in select(
             "SELECT id, schema, block, span FROM stream WHERE epoch = ?", (row[0],)
         ):
-            ledger.streams[schema, block] = Stream(pk, span, self._layouts.of(schema).get(block))
+            ledger.streams[schema, block] = Stream(pk, span, self.layouts.of(schema).get(block))
         return ledger
 
     def drop(self, gateway: int, epoch: int) -> None:
@@ -129,7 +129,7 @@ class Intake:
         self._touched.clear()
         self._strips.clear()
         self._regrouper = Regrouper()
-        self._layouts = Layouts(self._db)
+        self.layouts = Layouts(self._db)
         self.latest.undone()
 
     def bind(self, ledger: EpochLedger, sid: int, digest: bytes, body: bytes) -> None:
@@ -208,7 +208,7 @@ class Intake:
                 (ledger.pk, schema, strip.block),
             ).lastrowid
             assert pk is not None
-            host = self._layouts.of(schema).get(strip.block)
+            host = self.layouts.of(schema).get(strip.block)
             stream = ledger.streams[schema, strip.block] = Stream(pk, 0, host)
         if strip.span > stream.span:
             # Rounded up, so that a stream's span is written a few times in its life.

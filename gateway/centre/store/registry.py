@@ -12,10 +12,10 @@ import msgpack
 
 from gateway.centre.store.epochs import EpochLedger
 from gateway.centre.store.intake import Intake
-from gateway.centre.store.jobs import Alive, Farewell, Greeting, Note, Pairs, Progress
+from gateway.centre.store.jobs import Alive, Farewell, Greeting, Note, Progress
+from gateway.centre.store.previous import previous
 from gateway.centre.store.verdicts import Verdicts
 from gateway.errors import StoreError
-from gateway.reading import TICK_NS
 from gateway.wire.limits import MAX_INTERVALS
 from gateway.wire.message import ClockReading, EpochHave, EpochState, Hello
 
@@ -66,7 +66,9 @@ class Registry:
         self._open_session(job, boot, ledgers[-1].pk)
         self._intake.latest.backlog(gateway, hello.backlog, job.received_ns)
         job.schemas = self._schemas(gateway)
-        job.previous = self._previous(gateway, hello.boot_id)
+        job.previous = previous(
+            self._db, self._intake.layouts, gateway, hello.boot_id, job.received_ns
+        )
 
     def gateway(self, name: str) -> int | None:
         """Return a gateway's key, ``None`` if it never came in."""
@@ -255,29 +257,6 @@ class Registry:
             (gateway, _SCHEMA_EPOCHS, _MAX_TOLD_SCHEMAS),
         )
         return tuple(row[0] for row in rows)
-
-    def _previous(self, gateway: int, boot_id: bytes) -> Pairs:
-        """Say what was last stored of the gateway's previous boot."""
-        row = self._db.execute(
-            "SELECT id, boot_id, offset_ns FROM boot WHERE gateway = ? AND boot_id <> ?"
-            " ORDER BY id DESC LIMIT 1",
-            (gateway, boot_id),
-        ).fetchone()
-        if row is None:
-            return ()
-        newest, ended = self._db.execute(
-            "SELECT max((SELECT max(t + span) FROM (SELECT t, span FROM strip WHERE stream = s.id"
-            " ORDER BY t DESC LIMIT 1))), (SELECT end_seq IS NOT NULL FROM epoch WHERE boot = ?1"
-            " ORDER BY id DESC LIMIT 1) FROM stream s JOIN epoch e ON e.id = s.epoch"
-            " WHERE e.boot = ?1",
-            (row[0],),
-        ).fetchone()
-        pairs: Pairs = (("boot_id", row[1].hex()), ("clean", bool(ended)))
-        if newest is not None:
-            pairs += (("last_source_time_ns", newest * TICK_NS),)
-            if row[2] is not None:
-                pairs += (("last_wall_ns", newest * TICK_NS + row[2]),)
-        return pairs
 
 
 def checked_node(node: str) -> str:
