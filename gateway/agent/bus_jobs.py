@@ -6,10 +6,11 @@ may write what is decided here, by the point's settings, before anything is sent
 """
 
 import select
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from gateway.agent.bus import Bus
+from gateway.agent.discovery import read_next
 from gateway.config.agent import DeviceSettings, PointSettings
 from gateway.errors import (
     BadFrameError,
@@ -24,6 +25,7 @@ from gateway.modbus.request import Reply, Request, read_request, write_coils, wr
 from gateway.modbus.values import decode, write_point
 from gateway.polling.blocks import Block, Timing, block_of, halves, items_of, plan
 from gateway.polling.device import limits_of
+from gateway.polling.discovering import Discovering
 from gateway.polling.load import USUAL_TURNAROUND_S
 from gateway.process.control_messages import PointRead, ReadResult, WriteResult
 from gateway.reading import Cause, Value
@@ -31,6 +33,10 @@ from gateway.reading import Cause, Value
 TIMEOUT_S = 1.0
 """For a device whose settings name none: a technician waits rather than being told a falsehood."""
 MAX_FRAMES = 512
+MAX_NAMED = 20
+"""Names listed where one is unknown."""
+WALK_S = 15.0
+"""A device that has not said what it has by then is not waited for."""
 READ_BACKS = 4
 READ_BACK_S = 0.1
 """A device may take a moment until a written value shows."""
@@ -99,26 +105,61 @@ def checked(device: DeviceSettings, point: PointSettings, text: str) -> float | 
     return value
 
 
-def find(
-    devices: Mapping[str, DeviceSettings], name: str
-) -> tuple[DeviceSettings, PointSettings | None]:
-    """Return the device, and the point, that ``device`` or ``device.point`` means.
+def split(sources: Collection[str], name: str) -> tuple[str, str]:
+    """Return the source (device or serial source) and the point that ``source`` or
+    ``source.point`` means; no point is "".
 
-    Names may hold dots themselves. Raises: RefusedError.
+    Names may hold dots themselves: the longest source that fits is meant. Raises: RefusedError.
     """
-    if name in devices:
-        return devices[name], None
-    for at in (i for i, c in enumerate(name) if c == "."):
-        device = devices.get(name[:at])
-        if device is None:
-            continue
-        for point in device.points:
-            if point.spec.name == name[at + 1 :]:
-                return device, point
-        known = ", ".join(point.spec.name for point in device.points[:20])
-        raise RefusedError(f"{name}: {device.name} has no such point; it has {known}")
-    known = ", ".join(sorted(devices)[:20]) or "none"
+    for at in (len(name), *(i for i in range(len(name) - 1, 0, -1) if name[i] == ".")):
+        if name[:at] in sources:
+            return name[:at], name[at + 1 :]
+    known = ", ".join(sorted(sources)[:MAX_NAMED]) or "none"
     raise RefusedError(f"{name}: there is no such device; the config has {known}")
+
+
+def point_of(device: DeviceSettings, name: str) -> PointSettings | None:
+    """Return a point of a device, ``None`` for the name "". Raises: RefusedError."""
+    if not name:
+        return None
+    for point in device.points:
+        if point.spec.name == name:
+            return point
+    raise RefusedError(no_such_point(device.name, name, [p.spec.name for p in device.points]))
+
+
+def no_such_point(source: str, name: str, known: Sequence[str]) -> str:
+    """Say that a source has no point of that name, and which it has."""
+    more = f", … {len(known)} in all" if len(known) > MAX_NAMED else ""
+    return (
+        f"{source}.{name}: {source} has no such point; it has {', '.join(known[:MAX_NAMED])}{more}"
+    )
+
+
+def with_points(bus: Bus, device: DeviceSettings) -> DeviceSettings:
+    """Return a device with its points: one that says itself which it has is asked (SunSpec).
+
+    Raises: RefusedError when it is not found.
+    """
+    if device.discover_s is None:
+        return device
+    walk = Discovering(device, bus.clock.now())
+    until = bus.clock.now() + WALK_S
+    failed: Cause | None = None
+    while walk.found is None and failed is None:
+        wait_s = walk.due - bus.clock.now()
+        if bus.stopping or bus.clock.now() + max(0.0, wait_s) > until:
+            failed = Cause.NO_REPLY
+            break
+        select.select((), (), (), max(0.0, wait_s))
+        failed = read_next(bus, walk)
+    if walk.found is None:
+        cause = "" if failed is None else f" ({failed.name.lower()})"
+        raise RefusedError(
+            f"{device.name}: unit id {device.unit_id} on {bus.settings.name} says nothing of the "
+            f"points it has{cause}; is it on, and does it speak SunSpec?"
+        )
+    return walk.found
 
 
 # --- reading ------------------------------------------------------------------------------------

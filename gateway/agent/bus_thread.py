@@ -26,6 +26,9 @@ REOPEN_S = 0.25
 IDLE_S = 60.0
 """Longest wait without asking the worker again."""
 MAX_JOBS = 256
+SWITCH_INTERVAL_S = 0.0002
+"""Python's thread switch interval: the default 5 ms would stand between a bus thread and its
+deadline. Set by whoever starts the threads."""
 
 T = TypeVar("T")
 

@@ -25,6 +25,7 @@ from gateway.process.control_messages import (
     PointState,
     Reply,
     Request,
+    SourceRead,
     decode_request,
     encode,
 )
@@ -116,7 +117,11 @@ class Control:
             case "subscribe":
                 await self._subscribed(request.every_s, writer)
             case "read":
-                await _send(writer, Reply(read=await desk.read(name)))
+                found = await desk.read(name)
+                if isinstance(found, SourceRead):
+                    await _send(writer, Reply(source=found))
+                else:
+                    await _send(writer, Reply(read=found))
             case "write":
                 result = await desk.write(name, request.value, _who(writer))
                 await _send(writer, Reply(write=result))

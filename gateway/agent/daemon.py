@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gateway import __version__
 from gateway.agent.anchors import TICK_S, Anchors
+from gateway.agent.bus_thread import SWITCH_INTERVAL_S
 from gateway.agent.chronicle import Past
 from gateway.agent.control import Control
 from gateway.agent.desk import Desk
@@ -43,9 +44,6 @@ from gateway.process.timesync import TimeSync
 
 logger = logging.getLogger(__name__)
 
-SWITCH_INTERVAL_S = 0.0002
-"""Python's thread switch interval: the default 5 ms would stand between a bus thread and its
-deadline."""
 LEAVE_S = 3.0
 """How long a stopping agent waits for the centre's last acks and the goodbye."""
 SYNC_TICKS = 10

@@ -14,24 +14,33 @@ from typing import TypeVar
 
 from gateway import __version__
 from gateway.agent.bus import Bus
-from gateway.agent.bus_jobs import checked, find, read_points, shown_value, write_value
+from gateway.agent.bus_jobs import (
+    checked,
+    point_of,
+    read_points,
+    shown_value,
+    split,
+    with_points,
+    write_value,
+)
 from gateway.agent.chronicle import Past
-from gateway.agent.fleet import Fleet, Unit
+from gateway.agent.fleet import Fleet, SerialUnit, Unit
 from gateway.agent.latest import Latest
 from gateway.agent.recorder import Recorder
+from gateway.agent.serial_reader import SerialReader
+from gateway.agent.source_jobs import LOOK_S, answer_s, check_point, source_read
 from gateway.agent.spool.spool import Spool
+from gateway.agent.survey import Survey
 from gateway.config.agent import AgentSettings, DeviceSettings, PointSettings
 from gateway.errors import RefusedError
 from gateway.event import Event, EventKind
-from gateway.polling.load import bus_load
 from gateway.process.clock import Clock
 from gateway.process.control_messages import (
-    BusState,
-    DeviceState,
     LinkState,
     PointState,
     ReadResult,
     ReloadWord,
+    SourceRead,
     SpoolState,
     Status,
     WriteResult,
@@ -40,8 +49,6 @@ from gateway.process.timesync import TimeSync
 
 JOB_S = 20.0
 """A job that has not come to its end by then is given up: the bus is lost or full."""
-SAMPLE_S = 2.0
-"""How often the buses' use is looked at; the share shown is that of the last interval."""
 MAX_WRITTEN = 1024
 
 R = TypeVar("R")
@@ -74,8 +81,7 @@ class Desk:
         self._sync = sync
         self._reload_now = reload_now
         self._started = clock.now()
-        self._busy: dict[str, tuple[float, float]] = {}
-        self._share: dict[str, float] = {}
+        self._survey = Survey(fleet, recorder.latest, clock)
         self._written: dict[tuple[str, str], float] = {}
         self.word = ReloadWord()
         """How the last reload ended, whoever asked for it."""
@@ -87,15 +93,7 @@ class Desk:
 
     async def sample(self) -> None:
         """Follow how much of their time the buses are used, until cancelled."""
-        while True:
-            now = self._clock.now()
-            for unit in self._fleet.units():
-                name, busy_s = unit.settings.name, unit.bus.stats.busy_s
-                since, before_s = self._busy.get(name, (now, busy_s))
-                if now > since and busy_s >= before_s:
-                    self._share[name] = min(1.0, (busy_s - before_s) / (now - since))
-                self._busy[name] = (now, busy_s)
-            await asyncio.sleep(SAMPLE_S)
+        await self._survey.sample()
 
     # -- what is --------------------------------------------------------------------------------
 
@@ -111,7 +109,6 @@ class Desk:
         """Return the agent's state."""
         settings, now = self._settings(), self._clock.now()
         backlog, levels, past = self._spool.backlog(), self._spool.levels(), self._past
-        health = self.latest.health()
         since_s = None if past.since is None else now - past.since
         ago_s = None if self._word_at is None else now - self._word_at
         word = self.word
@@ -125,56 +122,36 @@ class Desk:
             self._sync.synced,
             LinkState(past.connected, since_s, past.session, past.text),
             SpoolState(backlog.records, backlog.size, levels.max_bytes, levels.on_disk),
-            tuple(self._bus(unit, health) for unit in self._fleet.units()),
+            self._survey.buses(),
             ReloadWord(word.ok, word.revision, word.text, word.restarted, ago_s),
             self._recorder.readings,
-        )
-
-    def _bus(self, unit: Unit, health: dict[str, str]) -> BusState:
-        settings, bus = unit.settings, unit.bus
-        turnarounds = {
-            dict(sample.labels).get("device"): sample.value
-            for sample in unit.poller.samples()
-            if sample.name == "gateway_device_turnaround_seconds"
-        }
-        devices = tuple(
-            DeviceState(
-                device.name,
-                device.unit_id,
-                device.profile or "",
-                health.get(device.name, ""),
-                turnarounds.get(device.name),
-            )
-            for device in settings.devices
-        )
-        stats = bus.stats
-        return BusState(
-            settings.name,
-            settings.port,
-            settings.baud,
-            bus.is_open,
-            "" if bus.is_open else bus.lost_reason,
-            bus_load(settings).share,
-            self._share.get(settings.name, 0.0),
-            stats.transactions,
-            stats.no_replies,
-            stats.bad_frames,
-            stats.exceptions,
-            devices,
+            self._survey.serials(),
         )
 
     # -- what is done ---------------------------------------------------------------------------
 
-    async def read(self, name: str) -> ReadResult:
-        """Read a device or one of its points now. Raises: GatewayError."""
-        unit, device, point = self._find(name)
-        wanted = device.points if point is None else (point,)
-        specs = [one.spec for one in wanted]
-        return await self._on_bus(unit, lambda bus: read_points(bus, device, specs))
+    async def read(self, name: str) -> ReadResult | SourceRead:
+        """Read a device, a serial source or one of their points now. Raises: GatewayError."""
+        unit, source, wanted = self._find(name)
+        if isinstance(unit, SerialUnit):
+            return await self._hear(unit.poller, wanted)
+        device = unit.device(source)
+
+        def job(bus: Bus) -> ReadResult:
+            known = with_points(bus, device)
+            point = point_of(known, wanted)
+            points = known.points if point is None else (point,)
+            return read_points(bus, known, [one.spec for one in points])
+
+        return await self._on_bus(unit, job)
 
     async def write(self, name: str, text: str, who: str) -> WriteResult:
         """Write a point and read it back; the centre is told. Raises: GatewayError."""
-        unit, device, point = self._find(name)
+        unit, source, wanted = self._find(name)
+        if isinstance(unit, SerialUnit):
+            raise RefusedError(f"{name}: {source} is a plain serial source, which is only read")
+        device = unit.device(source)
+        point = point_of(device, wanted)
         if point is None:
             raise RefusedError(f"{name}: is a device; name one of its points, {name}.POINT")
         checked(device, point, text)
@@ -200,14 +177,30 @@ class Desk:
         """Read the config file anew, as SIGHUP does, and say how that ended."""
         return await self._reload_now()
 
-    def _find(self, name: str) -> tuple[Unit, DeviceSettings, PointSettings | None]:
-        owners = {
-            device.name: (unit, device)
-            for unit in self._fleet.units()
-            for device in unit.settings.devices
+    async def _hear(self, reader: SerialReader, point: str) -> SourceRead:
+        """Return what a serial source says: asked now, or what it said last."""
+        settings, clock = reader.settings, self._clock
+        check_point(settings, point)
+        began, began_ns = clock.now(), clock.boottime_ns()
+        asked = settings.asking is not None and reader.is_open
+        if asked:
+            reader.ask_now()
+            until = began + answer_s(settings)
+            while clock.now() < until:
+                if self.latest.read_since(settings.name, began_ns):
+                    break
+                await asyncio.sleep(LOOK_S)
+        return source_read(reader, self.latest, clock, point, asked, began)
+
+    def _find(self, name: str) -> tuple[Unit | SerialUnit, str, str]:
+        """Return who reads the source that is meant, its name and its point ("": all)."""
+        owners: dict[str, Unit | SerialUnit] = {
+            unit.settings.name: unit for unit in self._fleet.serials()
         }
-        device, point = find({key: device for key, (_, device) in owners.items()}, name)
-        return owners[device.name][0], device, point
+        for unit in self._fleet.units():
+            owners.update((device.name, unit) for device in unit.settings.devices)
+        source, point = split(owners, name)
+        return owners[source], source, point
 
     def _pace(self, device: DeviceSettings, point: PointSettings) -> None:
         """Refuse a write too soon after the one before: settings live in memory that wears out."""

@@ -10,14 +10,14 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from gateway.agent.bus import Bus
 from gateway.agent.bus_thread import BusThread
 from gateway.agent.metrics import Metrics, Sample
 from gateway.agent.poller import Poller
-from gateway.agent.recorder import Recorder
 from gateway.agent.serial_reader import SerialReader
-from gateway.config.agent import BusSettings
+from gateway.config.agent import BusSettings, DeviceSettings
 from gateway.config.serial import SerialSettings
 from gateway.event import Event, EventKind
 from gateway.process.clock import Clock
@@ -31,6 +31,19 @@ CHECK_S = 1.0
 """How often the threads are looked after."""
 
 
+class Sink(Protocol):
+    """Where rows and events go: the recorder, or the board of a command that polls by itself."""
+
+    def use_schema(self, schema: Schema) -> None:
+        """Make rows mean `schema` from now on."""
+
+    def rows(self, rows: Sequence[Row]) -> None:
+        """Take readings."""
+
+    def event(self, event: Event) -> None:
+        """Take a change of state."""
+
+
 @dataclass(slots=True, eq=False)
 class Unit:
     """One bus: its thread, its poller, and where its blocks begin in the schema."""
@@ -41,6 +54,15 @@ class Unit:
     """Belongs to the thread; others may read its numbers."""
     thread: BusThread
     offset: int = 0
+
+    @property
+    def known_settings(self) -> BusSettings:
+        """Return the bus with the points that devices said they have."""
+        return replace(self.settings, devices=self.poller.devices)
+
+    def device(self, name: str) -> DeviceSettings:
+        """Return a device of this bus, with the points known by now."""
+        return next(device for device in self.poller.devices if device.name == name)
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +81,7 @@ Settings = BusSettings | SerialSettings
 class Fleet:
     """All buses and serial sources. `start` and `change` take those wanted; the rest is kept."""
 
-    def __init__(self, recorder: Recorder, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, recorder: Sink, metrics: Metrics, clock: Clock) -> None:
         self._recorder = recorder
         self._metrics = metrics
         self._clock = clock
@@ -96,6 +118,10 @@ class Fleet:
     def units(self) -> tuple[Unit, ...]:
         """Return every bus that runs now."""
         return tuple(unit for unit in self._units.values() if isinstance(unit, Unit))
+
+    def serials(self) -> tuple[SerialUnit, ...]:
+        """Return every plain serial source that runs now."""
+        return tuple(unit for unit in self._units.values() if isinstance(unit, SerialUnit))
 
     def samples(self) -> Iterable[Sample]:
         """Return the buses' counters for a scrape (called in the listener's thread)."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gateway.process.control_messages import PointState
 from gateway.reading import Cause, Row, Schema, SchemaBlock
 
+_WELL = (Cause.NONE, Cause.NULL_PATTERN)
 SMOOTHING = 0.2
 """Weight of the newest interval in the rate shown."""
 
@@ -17,12 +18,14 @@ SMOOTHING = 0.2
 @dataclass(slots=True)
 class _Entry:
     """A block and its last row. `interval_s`: smoothed time between its rows, 0 before the second;
-    `changed`: number of the last row, over all blocks."""
+    `changed`: number of the last row, over all blocks; `good_ns`: source time of its last row with
+    a good value, 0 before the first."""
 
     block: SchemaBlock
     row: Row | None = None
     interval_s: float = 0.0
     changed: int = 0
+    good_ns: int = 0
 
 
 class Latest:
@@ -53,20 +56,42 @@ class Latest:
             self.rows_seen += 1
             entry.changed = self.rows_seen
             entry.row = row
+            if row.causes is None or Cause.NONE in row.causes:
+                entry.good_ns = row.source_time_ns
 
-    def points(self, now_ns: int, after: int = -1) -> Iterator[PointState]:
-        """Yield every point; with `after` only those with rows later than that `rows_seen`."""
+    def points(
+        self, now_ns: int, after: int = -1, source: str | None = None
+    ) -> Iterator[PointState]:
+        """Yield every point; with `after` only those with rows later than that `rows_seen`, with
+        `source` only those of it."""
         for entry in list(self._entries):
-            if entry.changed > after:
+            if entry.changed > after and source in (None, entry.block.source):
                 yield from _states(entry, now_ns)
 
+    def read_since(self, source: str, since_ns: int) -> bool:
+        """Say whether every block of a source has a row of that time or later."""
+        rows = [entry.row for entry in self._entries if entry.block.source == source]
+        return all(row is not None and row.source_time_ns >= since_ns for row in rows)
+
+    def good_ns(self) -> dict[str, int]:
+        """Return for each source the source time of its last good reading."""
+        found: dict[str, int] = {}
+        for entry in self._entries:
+            if entry.good_ns:
+                source = entry.block.source
+                found[source] = max(found.get(source, 0), entry.good_ns)
+        return found
+
     def health(self) -> dict[str, str]:
-        """Return for each source the first cause in its last rows, or ``good``."""
+        """Return for each source the first cause in its last rows, or ``good``.
+
+        That a device says "no value" of a point it has not (SunSpec does) is no trouble of it.
+        """
         found: dict[str, str] = {}
         for entry in self._entries:
             if entry.row is None:
                 continue
-            causes = [cause for cause in entry.row.causes or () if cause is not Cause.NONE]
+            causes = [cause for cause in entry.row.causes or () if cause not in _WELL]
             word = causes[0].name.lower() if causes else "good"
             if found.get(entry.block.source, "good") == "good":
                 found[entry.block.source] = word

@@ -90,6 +90,7 @@ class Poller:
         self._on_schema = on_schema
         self._lost_since: float | None = None
         self._devices: list[DevicePolling] = []
+        self._known = {device.name: device for device in settings.devices}
         self._unknown: list[Discovering] = []
         self._start = clock.now()
         self.schema_blocks: tuple[SchemaBlock, ...] = ()
@@ -106,6 +107,14 @@ class Poller:
         polling = DevicePolling(device, wire.character_s, wire.silence_s, self._start, first)
         self._devices.append(polling)
         self.schema_blocks += tuple(block.schema for block in polling.blocks)
+
+    @property
+    def devices(self) -> tuple[DeviceSettings, ...]:
+        """Return the devices, with the points that those found by discovery said they have.
+
+        May be read from any thread.
+        """
+        return tuple(self._known.values())
 
     # --- called by the bus thread -----------------------------------------------------------------
 
@@ -173,6 +182,7 @@ class Poller:
         if unknown.found is None:
             return
         self._unknown.remove(unknown)
+        self._known[name] = unknown.found
         self._add(unknown.found)
         self._on_schema()
         if unknown.down_since is not None:

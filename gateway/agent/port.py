@@ -41,6 +41,7 @@ COARSE_WAIT_S = 0.003
 """From here on a wait for hang-up only goes through poll(), whose unit is the millisecond."""
 _PR_SET_TIMERSLACK = 29
 _PARITIES = {"none": "N", "even": "E", "odd": "O"}
+IN_USE = "in use by another program"
 MODBUS_DATA_BITS = 8
 """Modbus over serial line V1.02 §2.5.1: RTU always has eight."""
 
@@ -190,7 +191,7 @@ def _why(number: object, settings: PortSettings, error: Exception) -> str:
     if number in (errno.EACCES, errno.EPERM):
         return "permission denied; the gateway's user must be in the group that owns the port"
     if number in (errno.EAGAIN, errno.EBUSY):
-        return "in use by another program; stop it (`fuser -v` names it)"
+        return f"{IN_USE}; stop it (`fuser -v` names it)"
     if number == errno.EINVAL and settings.parity != "none":
         return (
             f"does not take parity {settings.parity}; a pty has none: "

@@ -10,7 +10,8 @@ import logging
 import os
 import select
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 
 from gateway.agent.bus_thread import REOPEN_S
@@ -21,7 +22,8 @@ from gateway.errors import PortLostError
 from gateway.event import Event, EventKind, Scalar
 from gateway.process.clock import Clock, HostFiles
 from gateway.reading import Row
-from gateway.serial.source import Silence, Source
+from gateway.serial.line import Fault
+from gateway.serial.source import Silence, Source, SourceCounters
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ WRITE_WAIT_S = 1.0
 """How long the kernel may refuse the bytes of a question."""
 IDLE_S = 60.0
 """Longest wait without looking at the clock again."""
+MAX_PIECES, MAX_PIECE, MAX_RECENT = 32, 256, 1024
+"""Reads whose bytes are kept to be shown, bytes of one of them, bytes shown."""
 
 
 class SerialReader:
@@ -62,6 +66,10 @@ class SerialReader:
         )
         self.schema_blocks = self._source.blocks
         self._port: Port | None = None
+        self.lost_reason = ""
+        """Why the port is not open; empty before the first try."""
+        self._asked_for = False
+        self._recent: deque[tuple[str, bytes]] = deque(maxlen=MAX_PIECES)
         self._reopen_at = clock.now()
         self._lost_since: float | None = None
         self._losses = 0
@@ -87,6 +95,33 @@ class SerialReader:
         """Wait for the end; return whether the thread is gone."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def ask_now(self) -> None:
+        """Ask the source out of turn, from any thread; nothing happens to one that talks by itself
+        or whose answer is being waited for."""
+        with self._lock:
+            if not self.ended.done():
+                self._asked_for = True
+                os.eventfd_write(self._wake_fd, 1)
+
+    @property
+    def is_open(self) -> bool:
+        return self._port is not None
+
+    @property
+    def counters(self) -> SourceCounters:
+        return self._source.counters
+
+    @property
+    def last_fault(self) -> Fault | None:
+        return self._source.last_fault
+
+    def recent(self) -> tuple[tuple[str, bytes], ...]:
+        """Return the bytes sent (``out``) and read (``in``) lately; from any thread."""
+        for _ in range(3):
+            with contextlib.suppress(RuntimeError):  # it grew meanwhile
+                return _joined(tuple(self._recent))
+        return ()
 
     def samples(self) -> Iterator[Sample]:
         """Yield this source's metrics; called when Prometheus asks, from any thread."""
@@ -130,6 +165,7 @@ class SerialReader:
             self._listen()
             question = self._source.bytes_to_send()
             if question and self._port is not None:
+                self._recent.append(("out", question))
                 self._port.write(question, WRITE_WAIT_S)
         except PortLostError as error:
             self._lose(str(error))
@@ -150,7 +186,11 @@ class SerialReader:
         at = self._clock.now()
         data = port.read() if port is not None else b""
         if data:
+            self._recent.append(("in", data[-MAX_PIECE:]))
             self._source.receive(data, at)
+        if self._asked_for:
+            self._asked_for = False
+            self._source.ask_now(at)
         self._source.handle_timer(at)
 
     def _reopen(self) -> None:
@@ -174,6 +214,7 @@ class SerialReader:
         """Close the port; say so once a loss; try again after a fixed delay."""
         at = self._clock.now()
         port, self._port = self._port, None
+        self.lost_reason = reason
         if port is not None:
             port.close()
         self._reopen_at = at + REOPEN_S
@@ -217,3 +258,19 @@ class SerialReader:
                 self.ended.set_result(None)
             else:
                 self.ended.set_exception(error)
+
+
+def _joined(pieces: Sequence[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
+    """Put what was read piece by piece together; the newest `MAX_RECENT` bytes."""
+    whole: list[tuple[str, bytes]] = []
+    room = MAX_RECENT
+    for way, data in reversed(pieces):
+        data = data[-room:]
+        room -= len(data)
+        if whole and whole[-1][0] == way == "in":
+            whole[-1] = (way, data + whole[-1][1])
+        else:
+            whole.append((way, data))
+        if room <= 0:
+            break
+    return tuple(reversed(whole))

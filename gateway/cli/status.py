@@ -8,15 +8,16 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.cli.history import history, trace
 from gateway.cli.paint import BOLD, GREEN, RED, YELLOW, columns, paint, size, span
 from gateway.cli.site import add_site_arguments, site
 from gateway.errors import RemoteProtocolError
-from gateway.process.fit import CURE_LOAD
 from gateway.process.control_client import STATE_DIRECTORY, NoAgentError
-from gateway.process.control_messages import BusState, Request, Status
+from gateway.process.control_messages import BusState, Request, SerialState, Status
+from gateway.process.fit import CURE_LOAD
 
 EXIT_OK, EXIT_TROUBLE, EXIT_NO_AGENT = 0, 1, 3
 HIGH_LOAD = 0.8
@@ -72,11 +73,22 @@ def troubles(status: Status) -> list[str]:
                 f"left out; {CURE_LOAD}"
             )
         found += [
-            f"{device.name}: {device.health}"
+            f"{device.name}: {device.health}{_since(device.good_age_s)}"
             for device in bus.devices
             if device.health not in ("good", "")
         ]
+    for source in status.serials:
+        if not source.open and source.reason:
+            found.append(f"serial {source.name}: {source.reason}")
+        elif source.health not in ("good", ""):
+            found.append(f"{source.name}: {source.health}{_since(source.good_age_s)}")
+        elif source.silent:
+            found.append(f"{source.name}: silent{_since(source.good_age_s)}")
     return found
+
+
+def _since(good_age_s: float | None) -> str:
+    return "" if good_age_s is None else f", last good reading {span(good_age_s)} ago"
 
 
 def lines(status: Status, colour: bool) -> list[str]:
@@ -98,6 +110,8 @@ def lines(status: Status, colour: bool) -> list[str]:
         text.append(f"reload   {said} {span(word.ago_s)} ago: {word.text}")
     for bus in status.buses:
         text += ["", *bus_lines(bus, colour)]
+    if status.serials:
+        text += ["", *serial_lines(status.serials, colour)]
     found = troubles(status)
     if found:
         text += ["", paint(YELLOW, "needs a look:", colour), *(f"  {one}" for one in found)]
@@ -112,15 +126,41 @@ def bus_lines(bus: BusState, colour: bool) -> list[str]:
         f"{paint(BOLD, f'bus {bus.name}', colour)}  {bus.port} at {bus.baud} baud, {state}, "
         f"{paint(YELLOW, busy, colour and bus.busy > HIGH_LOAD)}, {bus.transactions} transactions, "
         f"{bus.no_replies} unanswered, {bus.bad_frames} damaged"
+        + (f", {bus.skipped} polls left out" if bus.skipped else "")
     )
     rows = [
         (
             f"  {device.name}",
             f"unit id {device.unit_id}",
             device.profile or "–",
+            "points being looked for" if device.discovers else f"{device.points} points",
             device.health or "not read yet",
             f"answers in {span(device.turnaround_s)}" if device.turnaround_s is not None else "",
         )
         for device in bus.devices
     ]
     return [head, *columns(rows)]
+
+
+def serial_lines(sources: Sequence[SerialState], colour: bool) -> list[str]:
+    """Return the plain serial sources, two lines each: what it is, what came from it."""
+    text = []
+    for source in sources:
+        how = "talks by itself" if source.asked_s is None else f"asked every {span(source.asked_s)}"
+        state = "open"
+        if not source.open:
+            state = paint(RED, f"closed: {source.reason or 'being opened'}", colour)
+        health = source.health or "not heard yet"
+        if source.silent:
+            health = paint(YELLOW, f"silent ({health})", colour)
+        age = "" if source.good_age_s is None else f", good {span(source.good_age_s)} ago"
+        counts = f"{source.lines} lines, {size(source.bytes)}"
+        if source.asked_s is not None:
+            counts += f", {source.questions} questions, {source.unanswered} unanswered"
+        counts += "".join(f", {count} {kind}" for kind, count in source.faults if count)
+        text += [
+            f"{paint(BOLD, f'serial {source.name}', colour)}  {source.port} at {source.baud} baud, "
+            f"{state}, {source.format}, {how}",
+            f"  {source.points} points, {health}{age}; {counts}",
+        ]
+    return text

@@ -20,6 +20,7 @@ from gateway.cli.paint import (
     span,
     value_text,
 )
+from gateway.host.sample import SOURCE, TRACE_SOURCE
 from gateway.process.control_messages import PointState, Reply, Status
 
 STALE_INTERVALS = 3.0
@@ -32,6 +33,10 @@ class Board:
     """All that is known. `names`: patterns of what is wanted, empty for everything."""
 
     names: tuple[str, ...] = ()
+    direct: bool = False
+    """No agent runs: the command polls by itself."""
+    gone: str = ""
+    """Why the agent is not there any more."""
     status: Status = field(default_factory=Status)
     points: dict[str, PointState] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
@@ -48,14 +53,16 @@ class Board:
             self.changed = []
         for point in reply.points:
             name = f"{point.source}.{point.point}"
-            if not self.names or any(
-                fnmatchcase(name, wanted) or fnmatchcase(point.source, wanted)
-                for wanted in self.names
-            ):
+            if self._wants(name, point.source):
                 self.points[name] = point
                 self._received_s[name] = self.status.running_s
                 self.changed.append(name)
         return not reply.more
+
+    def _wants(self, name: str, source: str) -> bool:
+        if not self.names:
+            return source != TRACE_SOURCE  # recorded around trouble only
+        return any(fnmatchcase(name, one) or fnmatchcase(source, one) for one in self.names)
 
     @property
     def elapsed_s(self) -> float:
@@ -70,7 +77,9 @@ class Board:
 
 def screen(board: Board, height: int, *, colour: bool) -> list[str]:
     """Return the board in at most `height` lines."""
-    head = _head(board.status, colour)
+    head = _head(board, colour)
+    if len(head) > height // 2:  # a low window: the points matter more
+        head = head[: max(1, height // 2)]
     table = _table(board, colour)
     room = max(2, height - len(head))
     if len(table) > room:
@@ -80,16 +89,32 @@ def screen(board: Board, height: int, *, colour: bool) -> list[str]:
     return [*head, *table][:height]
 
 
-def _head(status: Status, colour: bool) -> list[str]:
+def _head(board: Board, colour: bool) -> list[str]:
+    status = board.status
     link, spool = status.link, status.spool
+    ends = paint(DIM, "Ctrl-C ends", colour)
+    if board.direct:
+        none = paint(YELLOW, "no agent runs", colour)
+        here = "polled by this command, nothing is stored or sent"
+        return [
+            f"{paint(BOLD, status.gateway_id, colour)}  {none}: {here}   {ends}",
+            *_units(status, colour),
+            "",
+        ]
     up = paint(GREEN, "up", colour) if link.connected else paint(RED, "down", colour)
     lines = [
         f"{paint(BOLD, status.gateway_id, colour)}  link {up} {span(link.since_s)}, "
-        f"session {link.session}   spool {spool.records} records, {size(spool.bytes)}   "
-        + paint(DIM, "Ctrl-C ends", colour)
+        f"session {link.session}   spool {spool.records} records, {size(spool.bytes)}   {ends}"
     ]
-    if not link.connected:
+    if board.gone:
+        lines = [paint(RED, f"{board.gone}: waiting for it", colour) + f"   {ends}"]
+    elif not link.connected:
         lines.append(paint(RED, f"  {link.text}", colour))
+    return [*lines, *_units(status, colour), ""]
+
+
+def _units(status: Status, colour: bool) -> list[str]:
+    lines = []
     for bus in status.buses:
         if bus.open:
             state = f"{bus.busy:5.1%} busy, {bus.transactions} transactions"
@@ -97,11 +122,28 @@ def _head(status: Status, colour: bool) -> list[str]:
         else:
             state = paint(RED, bus.reason, colour)
         lines.append(f"bus {bus.name}  {bus.baud} baud  {state}")
-    return [*lines, ""]
+        looked_for = [device.name for device in bus.devices if device.discovers]
+        if looked_for:
+            text = f"  points still being looked for (SunSpec): {', '.join(looked_for)}"
+            lines.append(paint(YELLOW, text, colour))
+    for source in status.serials:
+        state = f"{source.lines} lines, {size(source.bytes)}"
+        if source.asked_s is not None:
+            state += f", {source.unanswered} of {source.questions} questions unanswered"
+        faults = sum(count for _, count in source.faults)
+        state += f", {faults} faulty" if faults else ""
+        if not source.open:
+            state = paint(RED, source.reason or "being opened", colour)
+        lines.append(f"serial {source.name}  {source.baud} baud  {state}")
+    return lines
 
 
 def _table(board: Board, colour: bool) -> list[str]:
-    names = sorted(board.points, key=lambda name: board.points[name].source)
+    # The gateway's own readings come last: the site's are what one comes for.
+    names = sorted(
+        board.points,
+        key=lambda name: (board.points[name].source == SOURCE, board.points[name].source),
+    )
     rows = [("point", "value", "unit", "quality", "age", "rate")]
     rows += [_cells(board, name) for name in names]
     lines = columns(rows, right=(1, 4, 5))
@@ -139,15 +181,27 @@ def _colour(board: Board, name: str) -> str:
 def plain(board: Board) -> Iterator[str]:
     """Yield an update as lines for a pipe: the state, then each point that changed."""
     status = board.status
-    buses = " ".join(
-        f"bus.{bus.name}={'%.1f%%' % (100 * bus.busy) if bus.open else 'closed'}"
+    if board.gone:
+        yield f"t={board.elapsed_s:.1f} agent=gone reason={board.gone!r}"
+        return
+    units = [
+        f"bus.{bus.name}={f'{100 * bus.busy:.1f}%' if bus.open else 'closed'}"
         for bus in status.buses
+    ]
+    units += [
+        f"serial.{source.name}={f'{source.lines}_lines' if source.open else 'closed'}"
+        for source in status.serials
+    ]
+    head = (
+        "agent=none"
+        if board.direct
+        else f"link={'up' if status.link.connected else 'down'} session={status.link.session} "
+        f"spool_records={status.spool.records} spool_bytes={status.spool.bytes}"
     )
-    yield (
-        f"t={board.elapsed_s:.1f} link={'up' if status.link.connected else 'down'} "
-        f"session={status.link.session} spool_records={status.spool.records} "
-        f"spool_bytes={status.spool.bytes} {buses}"
-    ).rstrip()
+    yield " ".join([f"t={board.elapsed_s:.1f}", head, *units])
+    closed = [(f"bus.{bus.name}", bus.reason) for bus in status.buses if not bus.open]
+    closed += [(f"serial.{one.name}", one.reason) for one in status.serials if not one.open]
+    yield from (f"{name} closed: {reason}" for name, reason in closed if reason)
     for name in board.changed:
         point = board.points[name]
         age_s = board.age_s(name)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Request:
     """What is asked: ``status points subscribe read write reload``.
 
-    `name`: ``device`` or ``device.point``, of a read or a write. `every_s`: of a subscription.
+    `name`: ``source`` or ``source.point``, of a read or a write. `every_s`: of a subscription.
     """
 
     request: str
@@ -60,13 +60,20 @@ class PointState:
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """A device of a bus. `health`: ``good``, or the cause of its last bad reading."""
+    """A device of a bus. `health`: ``good``, or the cause of its last bad reading.
+
+    `good_age_s`: since its last good reading, ``None`` before the first. `points`: how many are
+    polled; 0 for one whose points are still being looked for (`discovers`).
+    """
 
     name: str
     unit_id: int = 0
     profile: str = ""
     health: str = ""
     turnaround_s: float | None = None
+    good_age_s: float | None = None
+    points: int = 0
+    discovers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,33 @@ class BusState:
     bad_frames: int = 0
     exceptions: int = 0
     devices: tuple[DeviceState, ...] = ()
+    skipped: int = 0
+    """Due times left out: the bus was busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class SerialState:
+    """A plain serial source. `asked_s`: how often it is asked, ``None``: it talks by itself.
+
+    `health`, `good_age_s`: as of a device. `faults`: (kind, count) of what gave no line.
+    """
+
+    name: str
+    port: str = ""
+    baud: int = 0
+    format: str = ""
+    asked_s: float | None = None
+    open: bool = False
+    reason: str = ""
+    health: str = ""
+    good_age_s: float | None = None
+    points: int = 0
+    lines: int = 0
+    bytes: int = 0
+    questions: int = 0
+    unanswered: int = 0
+    silent: bool = False
+    faults: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +168,7 @@ class Status:
     buses: tuple[BusState, ...] = ()
     reload: ReloadWord = ReloadWord()
     readings: int = 0
+    serials: tuple[SerialState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +197,22 @@ class ReadResult:
     bus: str = ""
     points: tuple[PointRead, ...] = ()
     frames: tuple[tuple[str, str], ...] = ()
+    took_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRead:
+    """A plain serial source as it is now. `asked`: it was asked for this; else `points` are what
+    it said last. `frames`: its bytes lately, as of a read. `fault`: the last stretch of bytes that
+    gave no line, in words."""
+
+    source: str
+    port: str = ""
+    format: str = ""
+    asked: bool = False
+    points: tuple[PointState, ...] = ()
+    frames: tuple[tuple[str, str], ...] = ()
+    fault: str = ""
     took_s: float = 0.0
 
 
@@ -195,6 +246,7 @@ class Reply:
     status: Status | None = None
     points: tuple[PointState, ...] = field(default=())
     read: ReadResult | None = None
+    source: SourceRead | None = None
     write: WriteResult | None = None
     reload: ReloadWord | None = None
 

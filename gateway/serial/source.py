@@ -1,7 +1,7 @@
 """A serial source: when it is asked, what its lines mean as rows, when it has been silent too long.
 
-Owns the course of things as a state machine without clock or port; the driver, which is
-`agent.serial_reader`, x
+Owns the course of things as a state machine without clock or port; the driver is
+`agent.serial_reader`.
 """
 
 from collections import Counter
@@ -111,6 +111,17 @@ class Source:
         """Take bytes that were read at `now`."""
         self.counters.bytes += len(data)
         self._feed(data, now)
+
+    def ask_now(self, now: float) -> None:
+        """Ask out of turn: somebody wants to see the answer. The grid stays as it is.
+
+        A question that is due within the time an answer takes will do; two would cross.
+        """
+        asking = self._asking
+        if asking is None or not self._open or self._answer_by is not None:
+            return
+        if self._ask_at - now >= asking.timeout_s:
+            self._question_out(asking, now)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due at `now`, when nothing is there to be read."""
@@ -229,6 +240,9 @@ class Source:
             for group in self._groups:
                 self._bad(now, group, Cause.PORT_LOST)
             return
+        self._question_out(asking, now)
+
+    def _question_out(self, asking: Asking, now: float) -> None:
         self._format.reset(now, in_step=True)
         self._question = asking.question
         self.counters.questions += 1

@@ -1,16 +1,25 @@
 """Pins what a technician's read and write do on a bus, against pymodbus's server on a pty."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from gateway.agent.bus import Bus
-from gateway.agent.bus_jobs import checked, find, read_points, write_value
+from gateway.agent.bus_jobs import (
+    checked,
+    point_of,
+    read_points,
+    split,
+    with_points,
+    write_value,
+)
 from gateway.config.agent import BusSettings, DeviceSettings, PointSettings
 from gateway.config.writes import WriteLimits
 from gateway.errors import DeviceExceptionError, RefusedError
 from gateway.modbus.point import DataType, PointSpec, Table
 from gateway.process.clock import Clock
+from tests.inverter import inverter
 from tests.virtual_site import virtual_bus
 
 HUMIDITY = PointSpec("humidity", Table.INPUT, 2, DataType.U16, unit="%RH", scale=0.1)
@@ -122,12 +131,31 @@ def test_a_value_between_two_steps_of_the_register_is_refused(bus: Bus) -> None:
 
 
 def test_names_are_found_with_their_dots() -> None:
-    """Devices and points may have dots in their names; a wrong one names those there are."""
-    dotted = DeviceSettings("plant.room", 1, (PointSettings(HUMIDITY, 1.0),))
-    devices = {"room": DEVICE, "plant.room": dotted}
-    assert find(devices, "plant.room") == (dotted, None)
-    assert find(devices, "plant.room.humidity") == (dotted, dotted.points[0])
-    with pytest.raises(RefusedError, match="has no such point; it has temperature, humidity"):
-        find(devices, "room.humidty")
-    with pytest.raises(RefusedError, match="no such device; the config has plant"):
-        find(devices, "kitchen")
+    """Sources and points may have dots in their names; a wrong one names those there are."""
+    sources = ("plant", "plant.room", "room")
+    assert split(sources, "plant.room") == ("plant.room", "")
+    assert split(sources, "plant.room.humidity") == ("plant.room", "humidity")
+    assert split(sources, "plant.pv.power") == ("plant", "pv.power")
+    assert point_of(DEVICE, "humidity") is DEVICE.points[1] and point_of(DEVICE, "") is None
+    with pytest.raises(RefusedError, match=r"room\.humidty: room has no such point; it has temp"):
+        point_of(DEVICE, "humidty")
+    for name in ("kitchen", "", ".", "roomy.humidity"):
+        with pytest.raises(RefusedError, match="no such device; the config has plant, plant"):
+            split(sources, name)
+
+
+def test_a_device_that_says_its_points(bus: Bus) -> None:
+    """It is asked when somebody wants to read it; one that is silent is told as that."""
+    assert with_points(bus, DEVICE) is DEVICE
+    unknown = DeviceSettings("pv", 9, (), timeout_s=0.03, discover_s=1.0)
+    with pytest.raises(RefusedError, match=r"pv: unit id 9 on b says nothing .*no_reply"):
+        with_points(bus, unknown)
+    with inverter() as found:
+        sunspec = Bus(BusSettings("s", found.port, 19200, "none"), Clock())
+        sunspec.open()
+        known = with_points(sunspec, replace(unknown, unit_id=1, timeout_s=0.5))
+        power = point_of(known, "inverter.active_power")
+        assert power is not None
+        (read,) = read_points(sunspec, known, (power.spec,)).points
+        assert (read.value, read.unit) == (8110, "W")
+        sunspec.close()

@@ -33,6 +33,27 @@ def test_the_last_row_counts() -> None:
     assert first.age_s == second.age_s == 3.0
 
 
+def test_a_source_by_itself() -> None:
+    """Its points alone; whether all of it was read since; when it was last good."""
+    made = latest(METER, ROOM)
+    assert [point.source for point in made.points(5 * S, source="room")] == ["room"]
+    assert not made.read_since("meter", 0) and made.good_ns() == {}
+    made.rows([Row(0, 2 * S, (230.1, True)), Row(1, 1 * S, (None,), (Cause.NO_REPLY,))])
+    assert made.read_since("meter", 2 * S) and not made.read_since("meter", 2 * S + 1)
+    assert made.read_since("room", 1 * S)
+    made.rows([Row(0, 3 * S, (None, None), (Cause.NO_REPLY, Cause.NO_REPLY))])
+    assert made.good_ns() == {"meter": 2 * S}
+
+
+def test_a_value_that_the_device_has_not_is_no_trouble() -> None:
+    """An inverter says so of every point it does not implement; a silent one is another matter."""
+    made = latest(METER)
+    made.rows([Row(0, 1 * S, (None, True), (Cause.NULL_PATTERN, Cause.NONE))])
+    assert made.health() == {"meter": "good"}
+    made.rows([Row(0, 2 * S, (None, None), (Cause.NULL_PATTERN, Cause.EXCEPTION))])
+    assert made.health() == {"meter": "exception"}
+
+
 def test_the_rate_is_what_comes() -> None:
     """One row a second is 1/s; a device that stays away fades, whatever it was."""
     made = latest(METER)

@@ -14,12 +14,13 @@ from gateway.process.control_messages import (
     DeviceState,
     LinkState,
     ReloadWord,
+    SerialState,
     SpoolState,
     Status,
 )
 from gateway.process.state_file import write_json
 
-GOOD = DeviceState("meter", 3, "acme-one", "good", 0.008)
+GOOD = DeviceState("meter", 3, "acme-one", "good", 0.008, 0.5, 2)
 BUS = BusState("b", "/dev/x", 9600, True, "", 0.3, 0.25, 40, devices=(GOOD,))
 WELL = Status(
     "site",
@@ -44,7 +45,7 @@ def test_all_well_needs_no_look() -> None:
     assert "link     up for 1 min" not in text
     assert "link     up for 90.0 s, session 7" in text
     assert "1 records, 100 B of 1.0 GiB wait for the centre" in text
-    assert "meter  unit id 3  acme-one  good  answers in 8 ms" in text
+    assert "meter  unit id 3  acme-one  2 points  good  answers in 8 ms" in text
     assert "25% busy (planned 30%)" in text
 
 
@@ -57,6 +58,18 @@ def test_each_trouble_is_named() -> None:
         buses=(
             BusState("gone", reason="does not exist; plug the adapter in"),
             BusState("b", open=True, devices=(DeviceState("m", health="no_reply"),)),
+            BusState(
+                "full",
+                open=True,
+                planned=1.34,
+                devices=(DeviceState("n", health="device_down", good_age_s=300.0),),
+            ),
+        ),
+        serials=(
+            SerialState("out", reason="does not exist; plug the adapter in"),
+            SerialState("scale", open=True, health="stale", good_age_s=90.0, silent=True),
+            SerialState("ups", open=True, silent=True),
+            SerialState("starting"),
         ),
         reload=ReloadWord(False, "abc", "gateway.toml:3: wrong", (), 4.0),
     )
@@ -66,6 +79,12 @@ def test_each_trouble_is_named() -> None:
         "the spool runs from memory: the disk refuses",
         "bus gone: does not exist; plug the adapter in",
         "m: no_reply",
+        "bus full: its devices ask for 134% of its time, so polls are left out; raise "
+        "poll_interval_s or baud, or choose fewer points",
+        "n: device_down, last good reading 5 min 00 s ago",
+        "serial out: does not exist; plug the adapter in",
+        "scale: stale, last good reading 90.0 s ago",
+        "ups: silent",
     ]
     text = "\n".join(lines(status, colour=True))
     assert "refused" in text and "needs a look" in text

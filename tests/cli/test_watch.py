@@ -10,9 +10,11 @@ from gateway.cli.paint import RED, YELLOW, columns, size, span, value_text
 from gateway.cli.watch_view import Board, plain, screen
 from gateway.process.control_messages import (
     BusState,
+    DeviceState,
     LinkState,
     PointState,
     Reply,
+    SerialState,
     SpoolState,
     Status,
 )
@@ -100,6 +102,14 @@ def test_a_low_window_says_what_is_missing() -> None:
     assert "45 more" in lines[-1]
 
 
+def test_the_lowest_window_still_shows_points() -> None:
+    """Buses and sources give way."""
+    many = tuple(BusState(f"b{i}", open=True) for i in range(9))
+    lines = screen(board(*(point(f"p{i}", 1.0) for i in range(50)), buses=many), 7, colour=False)
+    assert len(lines) == 7
+    assert lines[4].startswith("d.p0") and "48 more" in lines[-1]
+
+
 def test_names_choose() -> None:
     """Patterns fit devices and points."""
     chosen = Board(("*.v",))
@@ -119,10 +129,63 @@ def test_a_pipe_gets_what_changed() -> None:
     assert line == "d.v 230.0 V good age=0.50 rate=1"
 
 
-def test_without_an_agent_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Status 1 and how to look for it."""
-    assert main(["watch", "--socket", str(tmp_path / "none")]) == 1
-    assert "is it running?" in capsys.readouterr().err
+def test_without_an_agent_the_file_is_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong with it is told as gateway check tells it."""
+    path = tmp_path / "gateway.toml"
+    path.write_text('[gateway]\nid = "g"\n')
+    assert main(["watch", "--config", str(path), "--socket", str(tmp_path / "none")]) == 2
+    assert "uplink" in capsys.readouterr().err
+
+
+def test_polled_by_the_command_itself() -> None:
+    """It says so instead of a link and a spool; serial sources stand below the buses."""
+    sources = (
+        SerialState("scale", baud=9600, open=True, lines=7, bytes=100, faults=(("noise", 2),)),
+        SerialState("ups", baud=2400, asked_s=5.0, open=True, questions=4, unanswered=1),
+        SerialState("gone", reason="does not exist; plug the adapter in"),
+    )
+    own = board(point("v", 1.0), serials=sources)
+    own.direct = True
+    lines = screen(own, 20, colour=False)
+    assert lines[0].startswith("site  no agent runs: polled by this command, nothing is stored")
+    assert lines[2] == "serial scale  9600 baud  7 lines, 100 B, 2 faulty"
+    assert lines[3] == "serial ups  2400 baud  0 lines, 0 B, 1 of 4 questions unanswered"
+    assert "plug the adapter in" in lines[4]
+    head, closed, _ = plain(own)
+    assert head == (
+        "t=0.0 agent=none bus.b=12.5% serial.scale=7_lines serial.ups=0_lines serial.gone=closed"
+    )
+    assert closed == "serial.gone closed: does not exist; plug the adapter in"
+
+
+def test_an_agent_that_left_is_waited_for() -> None:
+    """The last values stay, with a head that says they are old."""
+    watched = board(point("v", 1.0))
+    watched.gone = "/run/gateway/control.sock: the agent closed the connection; did it stop?"
+    assert screen(watched, 20, colour=False)[0].startswith(f"{watched.gone}: waiting for it")
+    (line,) = plain(watched)
+    assert line.startswith("t=0.0 agent=gone reason=")
+
+
+def test_points_still_looked_for_are_told() -> None:
+    """A device without points yet would not be seen at all."""
+    bus = BusState("b", open=True, devices=(DeviceState("pv", 5, "sunspec", discovers=True),))
+    lines = screen(board(buses=(bus,)), 20, colour=False)
+    assert "  points still being looked for (SunSpec): pv" in lines
+
+
+def test_the_site_s_own_points_come_first() -> None:
+    """The gateway's readings stand at the end, its trace only when it is asked for."""
+    own = PointState("host", "supply_v", "V", "f32", 12.1, "good", age_s=1.0)
+    trace = PointState("host.trace", "supply_v", "V", "f32")
+    zoo = PointState("zoo", "t", "°C", "d1", 20.0, "good", age_s=1.0)
+    names = [line.split()[0] for line in screen(board(own, trace, zoo), 20, colour=False)[4:]]
+    assert names == ["zoo.t", "host.supply_v"]
+    asked = Board(("host*",))
+    asked.take(Reply(points=(own, trace, zoo)))
+    assert sorted(asked.points) == ["host.supply_v", "host.trace.supply_v"]
 
 
 def test_too_often_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,34 @@ def test_an_asked_source() -> None:
     assert made.counters.questions == 5 and made.counters.unanswered == 0
 
 
+def test_a_question_out_of_turn() -> None:
+    """Somebody wants to see the answer now: asked at once, the grid stays; a question that is out
+    or soon due will do, and one that talks by itself or has no port is not asked."""
+    made = source(Asking(b"?\r", 10.0, 0.4))
+    made.handle_timer(0.0)
+    assert made.bytes_to_send() == b"?\r"
+    made.ask_now(0.1)
+    assert made.bytes_to_send() == b""
+    made.receive(b"1\r\n", 0.2)
+    made.ask_now(3.0)
+    assert made.bytes_to_send() == b"?\r" and made.timer_at() == 3.4
+    made.receive(b"2\r\n", 3.1)
+    assert [row.values for row in made.rows()] == [(1.0,), (2.0,)]
+    made.ask_now(9.7)
+    assert made.bytes_to_send() == b"" and made.timer_at() == 10.0
+    made.ask_now(5.0)
+    assert made.bytes_to_send() == b"?\r"
+    made.handle_timer(5.4)
+    (row,) = made.rows()
+    assert row.causes == (Cause.NO_REPLY,) and made.counters.unanswered == 1
+    made.port_lost(6.0)
+    made.ask_now(6.1)
+    assert made.bytes_to_send() == b""
+    talking = source()
+    talking.ask_now(1.0)
+    assert talking.bytes_to_send() == b""
+
+
 def test_an_answer_that_does_not_come() -> None:
     """A bad row at the time-out says why: nothing, or nothing readable."""
     made = source(ASKING)
