@@ -77,6 +77,13 @@ def _path(
     return deal
 
 
+def _fading(stack: Stack, rng: random.Random, free: Sequence[Member]) -> Injector | None:
+    fitting = [m for m in free if not m.quiet]
+    if not fitting:
+        return None
+    return network.LinkFades(stack, rng.choice(fitting), rng.getrandbits(32))
+
+
 def _idle(stack: Stack, rng: random.Random, free: Sequence[Member]) -> Injector | None:
     quiet = [m for m in free if m.quiet]
     return proxy.NginxIdle(stack, quiet) if len(quiet) >= 2 else None
@@ -104,6 +111,7 @@ CARDS = (
     Card("half_open", Scope.GATEWAY, _path(network.HalfOpen)),
     Card("firewall_resets", Scope.GATEWAY, _path(network.FirewallResets)),
     Card("names_gone", Scope.GATEWAY, _path(network.NamesGone)),
+    Card("link_fades", Scope.GATEWAY, _fading),
     Card("nginx_idle", Scope.GATEWAY, _idle),
     Card("nginx_reload", Scope.PROXY, lambda stack, rng, free: proxy.NginxReload(stack)),
     Card(

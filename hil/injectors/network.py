@@ -12,12 +12,17 @@ from hil.capability import Capability
 from hil.fleet import Member, ids
 from hil.injector import Injector, Scope
 from hil.ledger import Expected
+from hil.slow_link import SlowLink
 from hil.stack import HEARTBEAT_S, HEARTBEAT_TIMEOUT_S, Stack
 
 CUT_S = HEARTBEAT_S + 0.5
 """Whoever has nothing else to say pings within a heartbeat and meets the rule."""
 SILENT_S = HEARTBEAT_S + HEARTBEAT_TIMEOUT_S + 2.0
 NO_NAMES_S = 3.0
+SLOW_S = 12.0
+FADE = ((0.05, 0.0), (0.1, 0.1), (0.15, 0.2), (0.2, 0.3))
+"""Delay each way and part lost, step by step."""
+FADE_STEP_S = 1.0
 
 
 class HalfOpen(Injector):
@@ -109,3 +114,58 @@ class NamesGone(Injector):
         self._stack.names.heal(self._names)
         for wire in self._wires:
             wire.clear()
+
+
+class LinkFades(Injector):
+    """The path gets slower and loses more, until nothing passes: a backhaul that gives in."""
+
+    name = "link_fades"
+    scope = Scope.GATEWAY
+    needs = (Capability.TUN,)
+
+    def __init__(self, stack: Stack, member: Member, seed: int) -> None:
+        self._link = SlowLink(stack.network, member, seed)
+        self._gateways = (member.gateway,)
+
+    def expected(self) -> Expected:
+        """A dead path: there is no radio to blame."""
+        held = (HeldBy.TIMEOUT, HeldBy.NOTHING, HeldBy.DNS)
+        return Expected(self._gateways, Cause.PATH_DEAD, held)
+
+    def inject(self) -> None:
+        """Fade, then swallow everything until both sides have given up."""
+        self._link.open()
+        for delay_s, loss in FADE:
+            self._link.change(delay_s=delay_s, jitter_s=delay_s / 4, loss=loss)
+            time.sleep(FADE_STEP_S)
+        self._link.change(loss=1.0)
+        time.sleep(SILENT_S)
+
+    def clear(self) -> None:
+        """Go the usual way again."""
+        self._link.close()
+
+
+class SlowPath(Injector):
+    """A slow path that loses some packets, as mobile networks do: it must cost no session."""
+
+    name = "slow_path"
+    scope = Scope.GATEWAY
+    needs = (Capability.TUN,)
+
+    def __init__(self, stack: Stack, member: Member, seed: int) -> None:
+        self.link = SlowLink(stack.network, member, seed)
+
+    def expected(self) -> Expected:
+        """Nobody falls."""
+        return Expected((), None)
+
+    def inject(self) -> None:
+        """200 ms each way and 3 % lost, at 16 kB/s."""
+        self.link.open()
+        self.link.change(delay_s=0.2, jitter_s=0.05, loss=0.03, rate=16_000.0)
+        time.sleep(SLOW_S)
+
+    def clear(self) -> None:
+        """Go the usual way again."""
+        self.link.close()
