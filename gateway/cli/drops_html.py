@@ -51,12 +51,13 @@ def page(looked: Looked, chapters: Sequence[Chapter], zone: tzinfo | None = None
     """Return the whole file."""
     title = "Connection drops" if len(chapters) != 1 else f"Drop {chapters[0].incident.identity}"
     asked = looked.asked
+    told = {one.incident.identity for one in chapters}
     body = [
         f"<h1>{_e(title)}</h1>",
         f'<p class="soft">{_e(when(asked.from_ns, zone))} to {_e(when(asked.to_ns, zone))}, '
         f"written {_e(when(asked.now_ns, zone))}</p>",
-        *_overview(looked, zone),
-        *_table(looked, {one.incident.identity for one in chapters}, zone),
+        *_overview(looked, told, zone),
+        *_table(looked, told, zone),
     ]
     for place, chapter in enumerate(chapters):
         body += _chapter(f"i{place}", chapter, looked, zone)
@@ -78,7 +79,7 @@ def _e(text: object) -> str:
     return escape(shown(text))
 
 
-def _overview(looked: Looked, zone: tzinfo | None) -> Iterator[str]:
+def _overview(looked: Looked, told: set[str], zone: tzinfo | None) -> Iterator[str]:
     series, asked, report = looked.series, looked.asked, looked.report
     if series.samples:
         yield _scrolling(
@@ -90,6 +91,7 @@ def _overview(looked: Looked, zone: tzinfo | None) -> Iterator[str]:
                 (asked.from_ns, asked.to_ns),
                 series.hole_ns,
                 zone,
+                told,
             ),
         )
     bare = bare_drops(looked)
@@ -172,7 +174,7 @@ def _chapter(key: str, chapter: Chapter, looked: Looked, zone: tzinfo | None) ->
             yield f"<dt>{_e(row.name)} ({count(meaning.gateways, 'gateway')})</dt>"
             yield f"<dd>{_e(row.seen)}. Probably {_e(row.cause)}. Check: {_e(row.check)}</dd>"
         yield "</dl>"
-    yield from _timeline(story, zone)
+    yield from _timeline(story, incident.started_ns, zone)
     yield from _gateways(story, zone)
     yield "</article>"
 
@@ -208,9 +210,9 @@ def _traces(key: str, chapter: Chapter) -> Iterator[str]:
     yield f'<div class="traces">{"".join(plots)}</div>'
 
 
-def _timeline(story: Story, zone: tzinfo | None) -> Iterator[str]:
+def _timeline(story: Story, near_ns: int, zone: tzinfo | None) -> Iterator[str]:
     rows = [
-        f'<tr><td class="t">{_e(instant(line.at_ns, line.error_ns, zone))}</td>'
+        f'<tr><td class="t">{_e(instant(line.at_ns, line.error_ns, near_ns, zone))}</td>'
         f"<td>{_e(line.gateway or 'all')}</td><td>{_e(line.text)}</td></tr>"
         for line in story.timeline[:MAX_LINES]
     ]
@@ -231,11 +233,11 @@ def _gateways(story: Story, zone: tzinfo | None) -> Iterator[str]:
 
 
 def _gateway(one: GatewayStory, zone: tzinfo | None) -> str:
-    proofs = [
-        f"{'' if proof.supports else '(beside it) '}"
-        f"{instant(proof.at_ns, proof.error_ns, zone)}, {proof.observer}: {proof.text}"
-        for proof in one.proofs[:MAX_PROOFS]
-    ]
+    proofs = []
+    for proof in one.proofs[:MAX_PROOFS]:
+        beside = "" if proof.supports else "(beside it) "
+        dated = instant(proof.at_ns, proof.error_ns, one.loss.lost_ns, zone)
+        proofs.append(f"{beside}{dated}, {proof.observer}: {proof.text}")
     more = len(one.proofs) - MAX_PROOFS
     proofs += [f"and {more} more"] if more > 0 else []
     return (

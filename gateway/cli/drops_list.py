@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import tzinfo
 
 from gateway.cli.drops_source import Looked, Series
-from gateway.cli.drops_words import away, count, group, held, lasted, pending, when
+from gateway.cli.drops_words import away, count, group, held, lasted, pending, shown, when
 from gateway.cli.paint import BOLD, DIM, RED, YELLOW, columns, paint, span
 from gateway.correlation.verdict import Cause, Drop, Incident
 
@@ -138,13 +138,13 @@ def scope(looked: Looked, zone: tzinfo | None = None) -> Iterator[str]:
         f"{when(asked.to_ns, zone)}"
     )
     yield _series(looked.series, asked.from_ns, zone)
-    yield from (f"note: {note}" for note in looked.series.notes)
+    yield from (f"note: {shown(note)}" for note in looked.series.notes)
 
 
 def _series(series: Series, from_ns: int, zone: tzinfo | None) -> str:
-    since_ns = series.since_ns
+    since_ns, source = series.since_ns, shown(series.source)
     if since_ns is None:
-        return f"connections: {series.source}: none in this time"
+        return f"connections: {source}: none in this time"
     if since_ns - from_ns <= series.hole_ns:
-        return f"connections: {series.source}, for the whole time"
-    return f"connections: {series.source}, since {when(since_ns, zone)}; nothing is known before"
+        return f"connections: {source}, for the whole time"
+    return f"connections: {source}, since {when(since_ns, zone)}; nothing is known before"

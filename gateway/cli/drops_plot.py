@@ -5,7 +5,7 @@ no dip that falls between two columns. Numbers in, SVG out.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import tzinfo
 from html import escape
 
@@ -34,10 +34,12 @@ def connections(
     times: tuple[int, int],
     hole_ns: int,
     zone: tzinfo | None = None,
+    told: Collection[str] = (),
 ) -> str:
     """Plot `ws_active_connections` with drops shaded and incidents marked.
 
-    `hole_ns`: without a sample for longer, nothing is known and nothing is drawn.
+    `hole_ns`: without a sample for longer, nothing is known and nothing is drawn. `told`: the
+    incidents whose story stands on the page, for links to it.
     """
     from_ns, to_ns = times
     top = max((sample.active for sample in samples), default=0)
@@ -48,7 +50,7 @@ def connections(
     largest = sorted(drops, key=lambda one: one.bottom - one.before)[:MAX_MARKS]
     marks += [_shade(frame, drop, times, zone) for drop in largest]
     marks.append(f'<path class="line" d="{_course(frame, samples, from_ns, hole_ns)}"/>')
-    marks += _flags(frame, incidents, times)
+    marks += _flags(frame, incidents, times, told)
     lowest = min((sample.active for sample in samples), default=0)
     described = (
         f"From {when(from_ns, zone)} to {when(to_ns, zone)}: between {lowest:,} and {top:,} "
@@ -116,7 +118,12 @@ def _shade(frame: Frame, drop: Drop, times: tuple[int, int], zone: tzinfo | None
     )
 
 
-def _flags(frame: Frame, incidents: Sequence[Incident], times: tuple[int, int]) -> Iterator[str]:
+def _flags(
+    frame: Frame,
+    incidents: Sequence[Incident],
+    times: tuple[int, int],
+    told: Collection[str],
+) -> Iterator[str]:
     """Yield a mark above the plot for each incident, linked to its story."""
     from_ns, to_ns = times
     seen = [one for one in incidents if from_ns <= one.started_ns <= to_ns]
@@ -130,10 +137,12 @@ def _flags(frame: Frame, incidents: Sequence[Incident], times: tuple[int, int]) 
         if all(abs(x - other) > 60 for other in taken):
             taken.append(x)
             words = f'<text x="{x}" y="11" text-anchor="middle">{escape(one.cause.value)}</text>'
-        yield (
-            f'<a href="#{escape(one.identity)}"><g class="{kind}"><title>{escape(said)}</title>'
-            f'<path d="M{x - 4} 15h8l-4 9z"/>{words}</g></a>'
+        flag = (
+            f'<g class="{kind}"><title>{escape(said)}</title>'
+            f'<path d="M{round(x - 4, 1)} 15h8l-4 9z"/>{words}</g>'
         )
+        linked = one.identity in told
+        yield f'<a href="#{escape(one.identity)}">{flag}</a>' if linked else flag
 
 
 # --- the gap until each came back ---------------------------------------------------------------

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from gateway.cli.drops_list import drop_words, unsettled, verdict
 from gateway.cli.drops_meanings import Meaning
-from gateway.cli.drops_words import clock, count, group, held, labels, lasted, shown, when
+from gateway.cli.drops_words import clock, count, group, held, labels, lasted, local, shown, when
 from gateway.cli.paint import BOLD, DIM, YELLOW, columns, paint, span
-from gateway.correlation.story import GatewayStory, Line, Story
+from gateway.correlation.story import GatewayStory, Story
 from gateway.correlation.verdict import HeldBy, Incident, Loss, Proof
 
 MAX_LINES = 30
@@ -34,7 +34,14 @@ def lines(
     yield from _head(incident, story, colour, zone)
     yield from ("", paint(BOLD, "timeline", colour))
     shown_lines, more = _bounded(story.timeline, MAX_LINES, whole)
-    rows = [_line(line, zone) for line in shown_lines]
+    rows = [
+        (
+            instant(line.at_ns, line.error_ns, incident.started_ns, zone),
+            shown(line.gateway) or "all",
+            shown(line.text),
+        )
+        for line in shown_lines
+    ]
     yield from (f"  {line}" for line in columns(rows))
     yield from _rest(more, "line", colour)
     yield from ("", paint(BOLD, "gateways", colour))
@@ -68,31 +75,30 @@ def _head(incident: Incident, story: Story, colour: bool, zone: tzinfo | None) -
             yield paint(YELLOW, f"  {note}", colour)
 
 
-def _line(line: Line, zone: tzinfo | None) -> tuple[str, str, str]:
-    return instant(line.at_ns, line.error_ns, zone), shown(line.gateway) or "all", shown(line.text)
-
-
-def instant(at_ns: int | None, error_ns: int, zone: tzinfo | None) -> str:
-    """Return a time of day, with how far it may be off where that is a second or more."""
+def instant(at_ns: int | None, error_ns: int, near_ns: int, zone: tzinfo | None) -> str:
+    """Return a time of day, the date where it is another than that of `near_ns`, and how far it
+    may be off where that is a second or more."""
     if at_ns is None:
         return "undated"
-    off = f" ±{span(error_ns / 1e9)}" if error_ns >= 1_000_000_000 else ""
-    return clock(at_ns, zone) + off
+    words = clock(at_ns, zone)
+    if local(at_ns, zone).date() != local(near_ns, zone).date():
+        words = f"{local(at_ns, zone):%m-%d} {words}"
+    return words + (f" ±{span(error_ns / 1e9)}" if error_ns >= 1_000_000_000 else "")
 
 
 def _gateway(one: GatewayStory, whole: bool, colour: bool, zone: tzinfo | None) -> Iterator[str]:
     yield f"  {paint(BOLD, shown(one.loss.gateway), colour)}  {shown(one.verdict)}"
     yield paint(DIM, f"    {facts(one.loss, zone)}", colour)
     proofs, more = _bounded(one.proofs, MAX_PROOFS, whole)
-    rows = [_proof(proof, zone) for proof in proofs]
+    rows = [_proof(proof, one.loss.lost_ns, zone) for proof in proofs]
     yield from (f"    {line}" for line in columns(rows))
     yield from (f"  {line}" for line in _rest(more, "line", colour))
 
 
-def _proof(proof: Proof, zone: tzinfo | None) -> tuple[str, str, str, str]:
+def _proof(proof: Proof, near_ns: int, zone: tzinfo | None) -> tuple[str, str, str, str]:
     return (
         "•" if proof.supports else " ",
-        instant(proof.at_ns, proof.error_ns, zone),
+        instant(proof.at_ns, proof.error_ns, near_ns, zone),
         shown(proof.observer),
         shown(proof.text),
     )
