@@ -4,6 +4,7 @@ Owns the command line. `make hil` is `all`: every scenario, then one campaign, o
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ SEED = 20261123
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 when all is as it must be."""
     args = _parser().parse_args(argv)
+    # Whatever ends us, namespaces and processes go first; a shell's background job ignores SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminated)
     if args.command == "list":
         for name in scenario.names():
             print(f"{name:24} {(scenario.page(name).__doc__ or '').splitlines()[0]}")
@@ -46,6 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed += [f"campaign {run.seed}" for run in runs if run.shortcomings()]
     _say(f"failed: {', '.join(failed)}" if failed else "all as it must be")
     return 1 if failed else 0
+
+
+def _terminated(number: int, frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _campaign(args: argparse.Namespace, seed: int) -> campaign.Run:

@@ -70,7 +70,7 @@ class Stack:
         seed: int = 0,
     ) -> None:
         self.fleet = fleet
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="hil-"))
+        self.directory = directory or own_directory()
         self._own_directory = directory is None
         self._seed = seed
         self.processes = Processes()
@@ -289,6 +289,15 @@ class Stack:
         with self._talk:
             answer: dict[str, list[int]] = json.loads(self._drivers.ask(json.dumps(wish)))
         return answer
+
+
+def own_directory() -> Path:
+    """Make a directory for this bench; remove those of benches that were killed."""
+    for path in Path(tempfile.gettempdir()).glob("hil-*-*"):
+        pid = path.name.split("-")[1]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(path, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"hil-{os.getpid()}-"))
 
 
 def wait_for(what: Callable[[], str], check: Callable[[], bool], timeout_s: float) -> None:
