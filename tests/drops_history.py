@@ -5,7 +5,7 @@ session that ends without a word, a gateway that is still away. Nothing here say
 should make of it: the evidence does.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.event import EventKind
@@ -22,16 +22,20 @@ class Day:
     nodes: tuple[History, History]
     boxes: list[tuple[History, Box, str]]
     opened: list[int]
+    counts: list[tuple[float, tuple[int, int], tuple[int, int]]] = field(default_factory=list)
+    """(seconds, connections of each node, connections made by each) as they were sampled."""
 
     @property
     def stores(self) -> tuple[Path, Path]:
         first, second = self.nodes
         return first.path, second.path
 
-    def count(self, seconds: float, *active: int) -> None:
+    def count(self, seconds: float, first: int, second: int) -> None:
         """Sample both nodes' connections."""
-        for number, (node, now) in enumerate(zip(self.nodes, active, strict=True)):
-            node.count(seconds, now, self.opened[number])
+        made = (self.opened[0], self.opened[1])
+        self.counts.append((seconds, (first, second), made))
+        for node, active, opened in zip(self.nodes, (first, second), made, strict=True):
+            node.count(seconds, active, opened)
 
 
 def play(directory: Path) -> Day:
@@ -115,7 +119,9 @@ def _proxy(day: Day, seconds: float) -> None:
         box.ended = (("side", "peer"), ("phase", "session"), ("cause", "reset"), ("code", 104))
         node.come(box, seconds + 12 + place / 3, proxy=proxy)
         day.opened[0] += 1
-    day.nodes[0].count(seconds + 0.5, 0, day.opened[0] - 8)
+    day.opened[0] -= 8
+    day.count(seconds + 0.5, 0, 8)
+    day.opened[0] += 8
     day.count(seconds + 16, 8, 8)
 
 
@@ -129,7 +135,9 @@ def _drain(day: Day, seconds: float) -> None:
         node.come(box, seconds + 20 + place, proxy=proxy)
         day.opened[1] += 1
     node.note(seconds + 10, "centre_started")
-    node.count(seconds + 1, 0, day.opened[1] - 8)
+    day.opened[1] -= 8
+    day.count(seconds + 1, 8, 0)
+    day.opened[1] += 8
     day.count(seconds + 40, 8, 8)
 
 

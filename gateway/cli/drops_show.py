@@ -54,8 +54,9 @@ def lines(
         for meaning in meanings:
             yield from _meaning(meaning)
     yield from ("", paint(BOLD, "to check on site", colour))
-    checks = story.checks or ("nothing: this was on purpose" if incident.quiet else "–",)
-    yield from (f"  {place}. {shown(check)}" for place, check in enumerate(checks, 1))
+    yield from (f"  {place}. {shown(check)}" for place, check in enumerate(story.checks, 1))
+    if not story.checks:
+        yield "  nothing: this was on purpose" if incident.quiet else "  nothing in particular"
 
 
 def _head(incident: Incident, story: Story, colour: bool, zone: tzinfo | None) -> Iterator[str]:

@@ -15,7 +15,7 @@ from gateway.errors import PrometheusError
 from gateway.process import prometheus_series
 from gateway.process.prometheus import Prometheus
 from gateway.process.prometheus_series import Connections, connections
-from tests.monitored import Prometheus as Server
+from tests.prometheus_server import prometheus
 from tests.rig import free_port
 from tests.site import wait_for
 from tests.system import need
@@ -95,17 +95,18 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     need("prometheus")
     directory = tmp_path_factory.mktemp("prometheus")
     a, b = Node(), Node()
-    (directory / "prometheus.yml").write_text(CONFIG.format(a=a.port, b=b.port))
-    server = Server(directory, free_port())
     with contextlib.ExitStack() as stack:
         stack.callback(a.close)
         stack.callback(b.close)
         a.tell(5, 1010)
         b.tell(3, 33)
-        server.start()
-        stack.callback(server.stop)
+        address = stack.enter_context(prometheus(directory, CONFIG.format(a=a.port, b=b.port)))
+        server = Prometheus(address)
         from_ns = time.time_ns()
-        wait_for("both scrapes", lambda: len(server.query("ws_active_connections")) == 2)
+        wait_for(
+            "both scrapes",
+            lambda: len(server.instant("ws_active_connections", time.time_ns())) == 2,
+        )
         time.sleep(PHASE_S)
         a.tell(5, 1014)
         time.sleep(PHASE_S)
@@ -122,8 +123,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         b.tell(3, 33)
         time.sleep(PHASE_S)
         to_ns = time.time_ns()
-        url = f"http://127.0.0.1:{server.port}"
-        yield Scraped(Prometheus(url), from_ns, to_ns, (a, b))
+        yield Scraped(server, from_ns, to_ns, (a, b))
 
 
 def test_every_change_is_seen(scraped: Scraped) -> None:

@@ -1,0 +1,44 @@
+"""Pins that what docs/drops.md shows is what the commands print."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import drops_history
+from tests.drops_transcript import ADDRESS, BLOCK, PAGE, Transcript, ask_prometheus, play, rewrite
+from tests.system import need
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Transcript, drops_history.Day]:
+    """The day and what was asked of it."""
+    return play(tmp_path_factory.mktemp("drops"))
+
+
+def shown() -> dict[str, str]:
+    """Return the page's blocks."""
+    return {match[2]: match[3] for match in BLOCK.finditer(PAGE.read_text("utf-8"))}
+
+
+@pytest.mark.parametrize("name", ["list", "show", "proxy"])
+def test_the_page_shows_this_day(played: tuple[Transcript, drops_history.Day], name: str) -> None:
+    """Each block of the page is what is printed now, to the letter."""
+    assert shown()[name] == played[0].blocks[name], "python -m tests.drops_transcript"
+
+
+def test_the_page_can_be_made_anew() -> None:
+    """Rewriting the page with its own blocks changes nothing, and no block is missing."""
+    text = PAGE.read_text("utf-8")
+    assert rewrite(text, shown()) == text
+    assert shown().keys() == {"list", "show", "proxy", "prometheus"}
+
+
+def test_prometheus_and_the_stores_agree(
+    played: tuple[Transcript, drops_history.Day], tmp_path: Path
+) -> None:
+    """With the drop read from a real Prometheus the incidents are those of the stores' samples."""
+    need("promtool")
+    transcript, day = played
+    ask_prometheus(transcript, day)
+    assert shown()["prometheus"] == transcript.blocks["prometheus"]
+    assert ADDRESS in transcript.blocks["prometheus"]
