@@ -1,26 +1,30 @@
 """From evidence to a report: the one entry of the room.
 
-Owns the order of the steps. Takes the gateways lazily and keeps only their losses.
+Owns the order of the steps. Takes the gateways lazily and keeps only their losses; time and memory
+grow with the number of sessions and losses, not with what was told of them.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from gateway.correlation.evidence import GatewayEvidence, NodeEvent, Pairs, Sample, Session
+from gateway.correlation.causes import Judged, judge
+from gateway.correlation.census import Census
+from gateway.correlation.drops import find_drops
+from gateway.correlation.evidence import GatewayEvidence, NodeEvent, Sample
+from gateway.correlation.history import History
+from gateway.correlation.incidents import incidents
+from gateway.correlation.peers import compare
 from gateway.correlation.report import Report
-from gateway.correlation.verdict import Cause, HeldBy, Incident, Loss, Proof
-from gateway.host.reboot import Confidence
+from gateway.correlation.timeline import SECOND_NS
+from gateway.correlation.verdict import Cause, Proof
 
-_SURE = {
-    "draining": Cause.CENTRE_DRAINED,
-    "centre_lost": Cause.CENTRE_KILLED,
-    "store_failed": Cause.CENTRE_ERROR,
-    "internal": Cause.CENTRE_ERROR,
-    "identity": Cause.CENTRE_REFUSED,
-    "revoked": Cause.CENTRE_REFUSED,
-    "protocol_error": Cause.CENTRE_REFUSED,
-    "too_big": Cause.CENTRE_REFUSED,
-}
+NOTED_NS = 60 * SECOND_NS
+"""What a node noted so near a loss stands beside it."""
+MAX_NOTES = 3
+_NODE_CAUSES = frozenset({Cause.CENTRE_DRAINED, Cause.CENTRE_KILLED, Cause.CENTRE_ERROR})
+_NODE_KINDS = frozenset({"centre_started", "centre_stopping", "sessions_lost"})
 
 
 def analyse(
@@ -33,73 +37,53 @@ def analyse(
 ) -> Report:
     """Say who was lost in `from_ns`..`to_ns`, why, and what belongs together.
 
-    `now_ns`: until when the evidence was gathered. The order of everything given means nothing.
+    `now_ns`: until when the evidence was gathered; nothing later is looked at. The order of
+    everything given means nothing.
     """
     count = sessions = 0
-    losses: list[Loss] = []
+    census = Census()
+    losses: list[Judged] = []
+    notes = _notes(nodes)
     for evidence in gateways:
+        history = History(evidence)
         count += 1
-        sessions += len(evidence.sessions)
-        ordered = sorted(evidence.sessions, key=lambda one: (one.opened_ns, one.number))
-        for session, following in zip(ordered, [*ordered[1:], None], strict=True):
-            closed_ns = session.closed_ns
-            if closed_ns is None or not from_ns <= closed_ns <= to_ns:
+        sessions += len(history.turns)
+        for turn in history.turns:
+            if turn.session.opened_ns > now_ns:
                 continue
-            if session.cause == "replaced":
+            census.add(turn.session)
+            closed_ns = turn.session.closed_ns
+            if closed_ns is None or not from_ns <= closed_ns <= min(to_ns, now_ns):
                 continue
-            losses.append(_loss(evidence.gateway, session, closed_ns, following))
-    return Report(from_ns, to_ns, (), _incidents(losses), count, sessions)
+            judged = judge(history, turn)
+            if judged is not None:
+                losses.append(_noted(judged, notes))
+    drops = find_drops(series)
+    found = incidents(compare(losses, census), census, drops)
+    return Report(from_ns, to_ns, drops, found, count, sessions)
 
 
-def labels_of(session: Session) -> Pairs:
-    """Return a session's grouping keys."""
-    return tuple(
-        (name.removeprefix("label."), value)
-        for name, value in session.facts
-        if name.startswith("label.")
-    )
+def _notes(nodes: Iterable[NodeEvent]) -> dict[str, list[Proof]]:
+    """Return what each node noted of itself as lines of evidence, in order."""
+    found: dict[str, list[Proof]] = defaultdict(list)
+    for event in sorted(set(nodes), key=lambda one: (one.at_ns, one.node, one.kind, repr(one))):
+        if event.kind in _NODE_KINDS:
+            fields = "".join(f", {name} {value}" for name, value in event.fields)
+            text = f"{event.node} noted {event.kind}{fields}"
+            found[event.node].append(Proof(event.at_ns, 0, "centre", text))
+    return found
 
 
-def _loss(gateway: str, session: Session, closed_ns: int, following: Session | None) -> Loss:
-    cause = _SURE.get(session.cause, Cause.UNKNOWN)
-    return Loss(
-        gateway=gateway,
-        session=session.number,
-        node=session.node,
-        proxy=session.proxy,
-        software=session.software,
-        labels=labels_of(session),
-        opened_ns=session.opened_ns,
-        lost_ns=closed_ns,
-        returned_ns=None if following is None else following.opened_ns,
-        cause=cause,
-        confidence=Confidence.NONE if cause is Cause.UNKNOWN else Confidence.CERTAIN,
-        held_by=HeldBy.UNKNOWN if following is None else HeldBy.NOTHING,
-        pending=following is None and cause is Cause.UNKNOWN,
-        proofs=(Proof(closed_ns, 0, "centre", f"closed by {session.side}: {session.cause}"),),
-    )
+def _noted(judged: Judged, notes: dict[str, list[Proof]]) -> Judged:
+    """Put what its node noted beside a loss that the node itself caused."""
+    loss = judged.loss
+    if loss.cause not in _NODE_CAUSES or loss.node not in notes:
+        return judged
+    proofs = notes[loss.node]
+    low = bisect_left(proofs, loss.lost_ns - NOTED_NS, key=_at)
+    near = proofs[low : bisect_right(proofs, loss.lost_ns + NOTED_NS, key=_at)][:MAX_NOTES]
+    return replace(judged, loss=replace(loss, proofs=(*loss.proofs, *near)))
 
 
-def _incidents(losses: Iterable[Loss]) -> tuple[Incident, ...]:
-    groups: dict[tuple[Cause, int], list[Loss]] = defaultdict(list)
-    for loss in losses:
-        groups[loss.cause, loss.lost_ns // 60_000_000_000].append(loss)
-    incidents = []
-    for (cause, _), members in groups.items():
-        members.sort(key=lambda loss: (loss.lost_ns, loss.gateway))
-        first, back = members[0], [loss.returned_ns for loss in members]
-        known = [at for at in back if at is not None]
-        incidents.append(
-            Incident(
-                identity=f"{first.lost_ns // 1_000_000_000}-{first.gateway}",
-                started_ns=first.lost_ns,
-                ended_ns=max(known) if len(known) == len(members) else None,
-                cause=cause,
-                confidence=min((loss.confidence for loss in members), key=list(Confidence).index),
-                quiet=cause is Cause.CENTRE_DRAINED,
-                losses=tuple(members),
-                groups=(),
-                drop=None,
-            )
-        )
-    return tuple(sorted(incidents, key=lambda one: (one.started_ns, one.identity)))
+def _at(proof: Proof) -> int:
+    return proof.at_ns or 0

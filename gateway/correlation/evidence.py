@@ -59,8 +59,10 @@ class Session:
     `proxy`: the address the connection came from if that is a trusted proxy, else ``""``.
     `ended`: how the agent saw the session *before* this one end, told in this session's `Hello`
     (`agent.faults` fields), `last_session` that session's number (0: none). `facts`: the rest of
-    `Hello`: ``label.<name>`` grouping keys, ``config_revision``, ``reboot`` class and evidence.
-    `tcp`: TCP_INFO at the end.
+    `Hello`: ``label.<name>`` grouping keys, ``config_revision``, ``reboot`` class and evidence,
+    ``host = none`` of a client that watches no host.
+    `tcp`: TCP_INFO at the end. `alive_until_ns`: the source time of the last record that the store
+    has of the run of the daemon (its epoch) which held this session; ``None``: not known.
     """
 
     number: int
@@ -87,6 +89,7 @@ class Session:
     last_session: int = 0
     ended: Pairs = ()
     facts: Pairs = ()
+    alive_until_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,9 @@ class Seen:
 class Look:
     """The host at one instant, from a trace or an aggregate. ``None``: not known, never good.
 
-    `undervoltage`: ``True`` while the alarm says so. `carrier`: of the interface with the default
-    route.
+    `undervoltage`: ``True`` while the alarm says so. `carrier`, `dbm`: of the interface with the
+    default route, which is `interface` (empty: not known). `span_s`: an aggregate speaks for so
+    long before; 0: for the instant.
     """
 
     boot_id: str
@@ -114,6 +118,8 @@ class Look:
     undervoltage: bool | None = None
     dbm: float | None = None
     carrier: bool | None = None
+    interface: str = ""
+    span_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,19 @@ class Cause(StrEnum):
     """The evidence does not say."""
 
 
+QUIET = frozenset(
+    {
+        Cause.CENTRE_DRAINED,
+        Cause.REPLACED,
+        Cause.AGENT_STOPPED,
+        Cause.CONFIG_CHANGED,
+        Cause.ORDERLY_REBOOT,
+        Cause.PROXY_RELOADED,
+    }
+)
+"""On purpose: named, not alarmed."""
+
+
 class HeldBy(StrEnum):
     """Why a lost gateway was not back sooner."""
 

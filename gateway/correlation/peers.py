@@ -1,0 +1,276 @@
+"""What only several gateways show: a proxy that died, was reloaded, or times idle sessions out; a
+box in the path that resets some while the others stay.
+
+Owns these four judgements. They concern sessions that a packet ended and whose own gateway knows no
+reason. Who was connected, through what and until when is the centre's own record and complete; what
+gateways told is not, so each judgement needs something told that the others cannot have.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.correlation.account import SPOKEN, Told
+from gateway.correlation.causes import Judged
+from gateway.correlation.census import Census, Key, route_key
+from gateway.correlation.endings import End
+from gateway.correlation.timeline import SECOND_NS
+from gateway.correlation.verdict import Cause, GroupKind, Proof
+from gateway.host.reboot import Confidence
+
+TOGETHER_NS = SECOND_NS
+"""What a proxy cuts at once ends within this of the one before."""
+AT_ONCE_NS = 1_500_000_000
+"""A proxy that took somebody in again so soon had not died."""
+STAYED_NS = 3 * SECOND_NS
+"""A session that was open from before until so long after was not touched."""
+ALL = 0.8
+"""Of those connected through a proxy: fewer are not all of them."""
+LEAST_TOLD = 2
+SURE_TOLD = 3
+IDLE_LEAST_S = 1.0
+IDLE_COUNT = 3
+IDLE_SHARE = 0.5
+APART_NS = 2 * SECOND_NS
+"""Ends this far apart are two instants."""
+_IDLE_SLACK_S = 0.25
+_IDLE_SLACK = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Ruling:
+    cause: Cause
+    confidence: Confidence
+    proof: Proof
+
+
+def compare(judged: Sequence[Judged], census: Census) -> list[Judged]:
+    """Return the losses with what their peers add. In the order given."""
+    rulings: dict[int, _Ruling] = {}
+    cut: set[int] = set()
+    places = [place for place, one in enumerate(judged) if one.end is End.SPOKEN]
+    for members in _cuts(judged, places):
+        cut.update(_mass(judged, members, census, rulings))
+    loose = [place for place in places if place not in cut]
+    _idle(judged, loose, census, rulings)
+    for place, one in enumerate(judged):
+        if place not in rulings and place not in cut:
+            ruling = _reset(one, census)
+            if ruling is not None:
+                rulings[place] = ruling
+    return [
+        _with(one, rulings[place]) if place in rulings and one.loss.cause is Cause.UNKNOWN else one
+        for place, one in enumerate(judged)
+    ]
+
+
+def _with(one: Judged, ruling: _Ruling) -> Judged:
+    loss = replace(
+        one.loss,
+        cause=ruling.cause,
+        confidence=ruling.confidence,
+        proofs=(*one.loss.proofs, ruling.proof),
+    )
+    return replace(one, loss=loss)
+
+
+# --- cut at once ----------------------------------------------------------------------------------
+
+
+def _cuts(judged: Sequence[Judged], places: Iterable[int]) -> Iterator[list[int]]:
+    """Yield the losses of one proxy that lie close together in time."""
+    by_proxy: dict[str, list[int]] = defaultdict(list)
+    for place in places:
+        proxy = judged[place].loss.proxy
+        if proxy:
+            by_proxy[proxy].append(place)
+    for proxy in sorted(by_proxy):
+        run: list[int] = []
+        for place in sorted(by_proxy[proxy], key=lambda place: judged[place].loss.lost_ns):
+            lost_ns = judged[place].loss.lost_ns
+            if run and lost_ns - judged[run[-1]].loss.lost_ns > TOGETHER_NS:
+                yield run
+                run = []
+            run.append(place)
+        if run:
+            yield run
+
+
+def _mass(
+    judged: Sequence[Judged], members: list[int], census: Census, rulings: dict[int, _Ruling]
+) -> list[int]:
+    """Judge losses that lie together; return those that are part of a cut of all."""
+    first = judged[members[0]].loss
+    proxy: Key = (GroupKind.PROXY, first.proxy)
+    if _is_all(judged, members, census.at(proxy, first.lost_ns)):
+        _rule(judged, members, census, rulings, whole=True)
+        return members
+    cut: list[int] = []
+    by_node: dict[str, list[int]] = defaultdict(list)
+    for place in members:
+        by_node[judged[place].loss.node].append(place)
+    for node in sorted(by_node):
+        some = by_node[node]
+        route = route_key(first.proxy, node)
+        if _is_all(judged, some, census.at(route, judged[some[0]].loss.lost_ns)):
+            _rule(judged, some, census, rulings, whole=False)
+            cut += some
+    return cut
+
+
+def _is_all(judged: Sequence[Judged], members: Sequence[int], connected: int) -> bool:
+    gateways = {judged[place].loss.gateway for place in members}
+    return len(gateways) >= LEAST_TOLD and len(gateways) >= ALL * connected
+
+
+def _rule(
+    judged: Sequence[Judged],
+    members: Sequence[int],
+    census: Census,
+    rulings: dict[int, _Ruling],
+    *,
+    whole: bool,
+) -> None:
+    """Tell a proxy that died from one that closed what it had. `whole`: nobody stayed."""
+    first, last = judged[members[0]].loss, judged[members[-1]].loss
+    key: Key = (GroupKind.PROXY, first.proxy)
+    told = sum(judged[place].told in SPOKEN for place in members)
+    if told < LEAST_TOLD:
+        return
+    reopened_ns = census.next_opened(key, first.lost_ns)
+    at_once = reopened_ns is not None and reopened_ns - last.lost_ns <= AT_ONCE_NS
+    stayed = (
+        0 if whole else census.through(key, first.lost_ns - SECOND_NS, last.lost_ns + STAYED_NS)
+    )
+    unreached = sum(judged[place].unreached for place in members)
+    size = len({judged[place].loss.gateway for place in members})
+    said = f"proxy {first.proxy} cut all {size} of its sessions at once"
+    if not whole:
+        said = f"proxy {first.proxy} cut all {size} of its sessions with {first.node} at once"
+    if at_once or stayed:
+        why = "and took gateways in again at once" if at_once else f"while {stayed} others stayed"
+        cause, sure = Cause.PROXY_RELOADED, Confidence.PROBABLE
+    elif unreached and whole:
+        why = f"and {unreached} found nobody behind its address afterwards"
+        cause = Cause.PROXY_FAILED
+        sure = Confidence.CERTAIN if unreached >= SURE_TOLD else Confidence.PROBABLE
+    else:
+        return
+    ruling = _Ruling(cause, sure, Proof(first.lost_ns, 0, "centre", f"{said}, {why}"))
+    rulings.update(dict.fromkeys(members, ruling))
+
+
+# --- a constant age -------------------------------------------------------------------------------
+
+
+def _idle(
+    judged: Sequence[Judged],
+    places: Sequence[int],
+    census: Census,
+    rulings: dict[int, _Ruling],
+) -> None:
+    """Find ends after a constant silence, or at a constant age, behind one proxy or of one
+    gateway."""
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place in places:
+        loss = judged[place].loss
+        groups["proxy", loss.proxy].append(place)
+        groups["gateway", loss.gateway].append(place)
+
+    def silence(place: int) -> float | None:
+        return judged[place].silence_s
+
+    def age(place: int) -> float | None:
+        return judged[place].loss.age_s
+
+    for name in sorted(groups):
+        members = groups[name]
+        if len(members) >= IDLE_COUNT:
+            _constant(judged, members, silence, "of silence", census, rulings)
+            left = [place for place in members if place not in rulings]
+            _constant(judged, left, age, "of age", None, rulings)
+
+
+def _constant(
+    judged: Sequence[Judged],
+    members: Sequence[int],
+    measure: Callable[[int], float | None],
+    what: str,
+    census: Census | None,
+    rulings: dict[int, _Ruling],
+) -> None:
+    """Rule on the members that ended at one value of a measure. `census` given: sessions that
+    stayed meanwhile speak for it as well as several instants do."""
+    values = sorted(
+        (value, place)
+        for place in members
+        if judged[place].told in (None, Told.CLOSED)
+        and judged[place].loss.cause is Cause.UNKNOWN
+        and (value := measure(place)) is not None
+        and value >= IDLE_LEAST_S
+    )
+    ends = sorted(judged[place].loss.lost_ns for place in members)
+    for run in _runs(values):
+        losses = [judged[place].loss for _, place in run]
+        lost = sorted(loss.lost_ns for loss in losses)
+        among = bisect_right(ends, lost[-1]) - bisect_left(ends, lost[0])
+        if len(run) < IDLE_SHARE * among:
+            continue
+        instants = _instants(lost)
+        key: Key = (GroupKind.PROXY, losses[0].proxy)
+        stayed = census is not None and all(
+            census.through(key, at_ns - SECOND_NS, at_ns + STAYED_NS) for at_ns in lost
+        )
+        if instants < IDLE_COUNT and not stayed:
+            continue
+        middle = run[len(run) // 2][0]
+        sure = len(run) >= 2 * IDLE_COUNT and instants >= IDLE_COUNT
+        text = f"{len(run)} sessions ended after {middle:.1f} s {what}, at {instants} instants"
+        ruling = _Ruling(
+            Cause.PROXY_IDLE,
+            Confidence.CERTAIN if sure else Confidence.PROBABLE,
+            Proof(lost[0], 0, "centre", text),
+        )
+        for _, place in run:
+            rulings.setdefault(place, ruling)
+
+
+def _runs(values: Sequence[tuple[float, int]]) -> Iterator[Sequence[tuple[float, int]]]:
+    """Yield the runs of nearly equal values, the longest from each start, without overlap."""
+    start = 0
+    while start < len(values):
+        slack = max(_IDLE_SLACK_S, values[start][0] * _IDLE_SLACK)
+        end = start
+        while end < len(values) and values[end][0] - values[start][0] <= slack:
+            end += 1
+        if end - start >= IDLE_COUNT:
+            yield values[start:end]
+            start = end
+        else:
+            start += 1
+
+
+def _instants(lost: Sequence[int]) -> int:
+    """Return how many instants, at least `APART_NS` apart, sorted ends have."""
+    count, last = 0, None
+    for at_ns in lost:
+        if last is None or at_ns - last >= APART_NS:
+            count, last = count + 1, at_ns
+    return count
+
+
+# --- a reset while the others stay ----------------------------------------------------------------
+
+
+def _reset(one: Judged, census: Census) -> _Ruling | None:
+    loss = one.loss
+    if one.told is not Told.RESET or loss.cause is not Cause.UNKNOWN or not one.same_run:
+        return None
+    key: Key = (GroupKind.PROXY, loss.proxy)
+    stayed = census.through(key, loss.lost_ns - SECOND_NS, loss.lost_ns + STAYED_NS)
+    if not stayed:
+        return None
+    text = f"the gateway was reset while {stayed} others behind {loss.proxy} stayed"
+    proof = Proof(loss.lost_ns, 0, "centre", text)
+    return _Ruling(Cause.RESET_IN_PATH, Confidence.PROBABLE, proof)
