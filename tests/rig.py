@@ -195,12 +195,13 @@ class Daemon:
     """Boottime (ns) just before each SIGKILL."""
     prefix: list[str] = field(default_factory=list)
     """Words before the command, such as ``ip netns exec NAME``."""
+    module: str = "gateway.cli.main"
 
     def start(self) -> None:
         """Start it; returns at once."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, sys.executable, "-m", "gateway.cli.main", *self.arguments],
+                [*self.prefix, sys.executable, "-m", self.module, *self.arguments],
                 stdout=log,
                 stderr=log,
             )
