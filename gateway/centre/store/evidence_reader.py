@@ -10,6 +10,7 @@ import sqlite3
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -145,11 +146,15 @@ class _Store:
 
     def _gather(self, pks: dict[int, str]) -> dict[str, GatewayEvidence]:
         db, found = self._db, {pk: _Gathered() for pk in pks}
-        for gateway, boot, session in evidence_rows.sessions(db, self._session_keys(pks)):
-            found[gateway].sessions.append((boot, session))
+        held = list(evidence_rows.sessions(db, self._session_keys(pks)))
+        alive = evidence_rows.last_rows(db, (epoch for _, _, epoch, _ in held))
         told = evidence_rows.Events(db, self._to_ns + MARGIN_NS)
-        for gateway, boot, seen in told.of(self._keys.events.of(pks)):
+        for gateway, boot, epoch, seen in told.of(self._keys.events.of(pks)):
             found[gateway].events.append((boot, seen))
+            alive[epoch] = max(alive.get(epoch, 0), seen.source_time_ns)
+        for gateway, boot, epoch, session in held:
+            lived = replace(session, alive_until_ns=alive.get(epoch))
+            found[gateway].sessions.append((boot, lived))
         keys = {boot for one in found.values() for boot, _ in (*one.sessions, *one.events)}
         low, high = self._from_ns - MARGIN_NS, self._to_ns + MARGIN_NS
         boots = evidence_rows.boots(db, keys, low - 4 * MARGIN_NS, high + 4 * MARGIN_NS)

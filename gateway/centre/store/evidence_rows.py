@@ -41,12 +41,13 @@ MAX_ANCHORS = 200
 """Anchors of one boot: a week of hourly ones."""
 _SESSION = (
     "SELECT s.gateway, s.id, s.node, b.boot_id, s.proxy, s.remote, s.opened_ns, s.closed_ns,"
-    " s.side, s.cause, s.code, s.reason, s.evidence, s.hello, s.boot FROM session s"
+    " s.side, s.cause, s.code, s.reason, s.evidence, s.hello, s.boot, s.epoch FROM session s"
     " LEFT JOIN boot b ON b.id = s.boot WHERE s.id IN ({})"
 )
 _EVENT = (
-    "SELECT v.gateway, v.t, v.received_ns, v.kind, v.fields, e.boot, b.boot_id, b.offset_ns"
-    " FROM event v JOIN epoch e ON e.id = v.epoch JOIN boot b ON b.id = e.boot WHERE v.id IN ({})"
+    "SELECT v.gateway, v.t, v.received_ns, v.kind, v.fields, e.boot, b.boot_id, b.offset_ns,"
+    " e.id FROM event v JOIN epoch e ON e.id = v.epoch JOIN boot b ON b.id = e.boot"
+    " WHERE v.id IN ({})"
 )
 
 
@@ -88,10 +89,26 @@ def event_keys(db: sqlite3.Connection, from_ns: int) -> Iterator[tuple[int, int]
     )
 
 
-def sessions(db: sqlite3.Connection, keys: Sequence[int]) -> Iterator[tuple[int, int, Session]]:
-    """Yield (gateway, boot, session)."""
+def sessions(
+    db: sqlite3.Connection, keys: Sequence[int]
+) -> Iterator[tuple[int, int, int, Session]]:
+    """Yield (gateway, boot, epoch, session)."""
     for row in _many(db, _SESSION, keys):
-        yield row[0], row[14] or 0, _session(row)
+        yield row[0], row[14] or 0, row[15] or 0, _session(row)
+
+
+def last_rows(db: sqlite3.Connection, epochs: Iterable[int]) -> dict[int, int]:
+    """Return the source time of the last row stored of each epoch that has any."""
+    return {
+        epoch: t * TICK_NS
+        for epoch, t in _many(
+            db,
+            "SELECT s.epoch, max((SELECT t + span FROM strip WHERE stream = s.id"
+            " ORDER BY t DESC LIMIT 1)) FROM stream s WHERE s.epoch IN ({}) GROUP BY s.epoch",
+            sorted(set(epochs)),
+        )
+        if t is not None
+    }
 
 
 def _session(row: tuple[object, ...]) -> Session:
@@ -135,10 +152,10 @@ class Events:
         self._db = db
         self._latest_ns = latest_ns
 
-    def of(self, keys: Sequence[int]) -> Iterator[tuple[int, int, Seen]]:
-        """Yield (gateway, boot, event); not those that happened long after the span."""
+    def of(self, keys: Sequence[int]) -> Iterator[tuple[int, int, int, Seen]]:
+        """Yield (gateway, boot, epoch, event); not those that happened long after the span."""
         latest_ns = self._latest_ns
-        for gateway, t, received_ns, kind, fields, boot, boot_id, offset_ns in _many(
+        for gateway, t, received_ns, kind, fields, boot, boot_id, offset_ns, epoch in _many(
             self._db, _EVENT, keys
         ):
             source_ns = t * TICK_NS
@@ -148,6 +165,7 @@ class Events:
             yield (
                 gateway,
                 boot,
+                epoch,
                 Seen(boot_id.hex(), source_ns, received_ns, kind, _pairs_of(fields)),
             )
 

@@ -162,6 +162,7 @@ def put_together(boot_id: str, raws: Iterable[Raw]) -> list[Look]:
                 raw.undervoltage,
                 level_of(dict(raw.levels), route),
                 dict(raw.carriers).get(route),
+                route,
             )
         )
     return result

@@ -21,6 +21,8 @@ from gateway.reading import TICK_NS
 VOLTS = 0.02
 DBM = 1.0
 """Less than this is no change."""
+STEP = 3_000_000_000 // TICK_NS
+"""Rows of a trace further apart than this are not one run: what was between is not known."""
 
 
 def trace_looks(
@@ -36,9 +38,9 @@ def trace_looks(
     route, look_of = "", _Maker(boot_id, layout).look_of
     for low, high in ranges:
         strips = _strips(db, stream, span, low, high)
-        for t, values, causes in _telling(strips, low, high, layout):
+        for t, values, causes, ticks in _telling(strips, low, high, layout, STEP):
             look, route = look_of(t, values, causes, route)
-            found.append(look)
+            found.append(replace(look, span_s=ticks * TICK_NS / 1e9) if ticks else look)
     return found
 
 
@@ -47,7 +49,8 @@ def thin(
 ) -> Iterator[looks.Raw]:
     """Yield what changed in a stream of aggregates."""
     for low, high in ranges:
-        for t, values, causes in _telling(_strips(db, stream, span, low, high), low, high, layout):
+        strips = _strips(db, stream, span, low, high)
+        for t, values, causes, _ in _telling(strips, low, high, layout, high - low):
             yield looks.raw_of(t, values, causes, layout)
 
 
@@ -90,6 +93,7 @@ class _Maker:
             low if type(low) is bool else None,
             level if type(level) is float else float(level) if type(level) is int else None,
             carrier if type(carrier) is bool else None,
+            route,
         )
         return look, route
 
@@ -99,12 +103,14 @@ def _at(values: list[object], index: int | None) -> object:
 
 
 def _telling(
-    strips: Sequence[tuple[int, bytes]], low: int, high: int, layout: Layout
-) -> Iterator[tuple[int, list[object], object]]:
-    """Yield (tick, values, causes) at the ends of every run of rows that say the same."""
+    strips: Sequence[tuple[int, bytes]], low: int, high: int, layout: Layout, step: int
+) -> Iterator[tuple[int, list[object], object, int]]:
+    """Yield (tick, values, causes, ticks since the run began) at the ends of every run of rows
+    that say the same, each within `step` of the one before."""
     alike, width = _comparison(layout), _width(layout)
     kept: Any = None
-    held: tuple[int, list[object], object] | None = None
+    held: tuple[int, list[object], object, int] | None = None
+    began = last = 0
     for start, body in strips:
         try:
             row: Any
@@ -113,14 +119,15 @@ def _telling(
                 if t < low or t > high:
                     continue
                 plain = len(row) == 2 and len(values) >= width
-                if plain and kept is not None and (values == kept or alike(values, kept)):
-                    held = (t, values, None)
+                near, last = t - last <= step, t
+                if plain and near and kept is not None and (values == kept or alike(values, kept)):
+                    held = (t, values, None, t - began)
                     continue
                 if held is not None:
                     yield held
                     held = None
-                kept = values if plain else None
-                yield t, values, None if plain else row[2] if len(row) > 2 else 0
+                kept, began = values if plain else None, t
+                yield t, values, None if plain else row[2] if len(row) > 2 else 0, 0
         except (ValueError, TypeError, IndexError, msgpack.UnpackException):
             continue  # what is no strip says nothing
     if held is not None:
