@@ -1,4 +1,4 @@
-"""The bench's command: ``python -m hil list | run NAME… | campaign | all``.
+"""The bench's command: ``python -m hil list | run NAME… | campaign | all | judge DIR``.
 
 Owns the command line. `make hil` is `all`: every scenario, then one campaign, one report.
 """
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hil import campaign, report, scenario
+from hil import campaign, kept, report, scenario
 from hil.comparison import matrix, summary, table
 from hil.document import write_docs
 from hil.stack import lacking
@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in scenario.names():
             print(f"{name:24} {(scenario.page(name).__doc__ or '').splitlines()[0]}")
         return 0
+    if args.command == "judge":
+        return _judge(args.directory)
     print(f"seed {args.seed}", flush=True)
     results: list[scenario.Result] = []
     runs: list[campaign.Run] = []
@@ -75,6 +77,14 @@ def _campaign(args: argparse.Namespace, seed: int) -> campaign.Run:
     return done
 
 
+def _judge(directory: Path) -> int:
+    """Judge again what a campaign has kept."""
+    comparison = kept.judge(directory).comparison
+    short = comparison.shortcomings()
+    print(table(*matrix(comparison)), *summary(comparison), *short, sep="\n")
+    return 1 if short else 0
+
+
 def _say(text: str) -> None:
     print(text, flush=True)
 
@@ -83,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m hil", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="name the scenarios")
+    again = commands.add_parser("judge", help="judge again what a campaign has kept")
+    again.add_argument("directory", type=Path, help="hil/out/seed-N")
     for name, text in (
         ("run", "run scenarios"),
         ("campaign", "every fault in a random order over the whole fleet"),

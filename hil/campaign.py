@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.cli.child import ChildError
 from hil.bench import Bench, Told
 from hil.capability import Capability, missing
 from hil.deck import Deck
 from hil.fleet import plan
+from hil.kept import keep
 from hil.ledger import Ledger
 from hil.scraped import Scraped, scraped
 from hil.stack import Stack
@@ -39,7 +41,12 @@ class Run:
 
     def shortcomings(self) -> list[str]:
         """Say what either judge found wrong; empty: nothing."""
-        found = self.told.comparison.shortcomings()
+        found = [
+            f"fault {entry.number}, {entry.fault}: {entry.failure}"
+            for entry in self.ledger.entries
+            if entry.failure
+        ]
+        found += self.told.comparison.shortcomings()
         if self.scraped is not None:
             found += [f"Prometheus: {line}" for line in self.scraped.comparison.shortcomings()]
             found += self.scraped.shortcomings()
@@ -56,9 +63,10 @@ def run(
     drivers: int = DRIVERS,
     directory: Path | None = None,
 ) -> Run:
-    """Run one campaign and return what came of it. Files of the second judge go below `out`.
+    """Run one campaign and return what came of it. What can be judged again goes below `out`.
 
-    Raises: TimeoutError, ChildError when the bench itself fails.
+    Raises: TimeoutError, ChildError when the bench itself fails; a single fault that does is named
+    in the ledger.
     """
     began = time.monotonic()
     reason = missing(Capability.PROMETHEUS)
@@ -74,12 +82,16 @@ def run(
                 f"{one.name}({' '.join(one.expected().gateways)})" for one in injectors
             )
             say(f"round {number}: {names}")
-            bench.fault(*injectors)
+            try:
+                bench.fault(*injectors)
+            except (TimeoutError, ChildError) as error:
+                say(f"round {number} failed: {error}")
             bench.quiet()
         bench.quiet(LAST_S)
         told = bench.told()
-        entries = bench.ledger.entries
-        other = None if reason else scraped(stack, entries, bench.from_ns, out / f"seed-{seed}")
+        kept, entries = out / f"seed-{seed}", bench.ledger.entries
+        other = None if reason else scraped(stack, entries, bench.from_ns, kept)
+        keep(stack.stores(), bench.ledger, bench.from_ns, told.report.to_ns, kept)
     seconds = time.monotonic() - began
     left_out = tuple(deck.left_out)
     return Run(seed, agents, drivers, seconds, bench.ledger, told, left_out, other)
