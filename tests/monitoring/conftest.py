@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.monitored import Prometheus
+from tests.monitoring.asking import Prometheus
 from tests.monitoring.site import monitored
 
 

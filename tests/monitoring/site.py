@@ -13,8 +13,9 @@ from pathlib import Path
 
 from hil.boards import Board
 from hil.machine import Machine
-from tests.monitored import Prometheus
-from tests.rig import Daemon, counting_device, free_port
+from tests.monitoring.asking import Prometheus
+from tests.prometheus_server import prometheus
+from tests.rig import Daemon, counting_device
 from tests.site import Site, wait_for
 from tests.system import need
 
@@ -34,7 +35,7 @@ def monitored(directory: Path) -> Iterator[Prometheus]:
     """Run everything until each has been scraped through a crash, a kill and a reconnect."""
     need("prometheus")
     with counting_device() as device:
-        site = Site(directory, bus_port=device.port, poll_interval_s=4.0, heartbeat_s=10.0).write()
+        site = Site(directory, bus_port=device.port, poll_interval_s=0.5).write()
         machine = Machine(directory / "machine", Board.PI_4, "site-1")
         machine.make()
         _adapt(site, machine)
@@ -44,25 +45,25 @@ def monitored(directory: Path) -> Iterator[Prometheus]:
             module="hil.agent_process",
         )
         centre = site.centre()
-        prometheus = Prometheus(directory / "prometheus", free_port())
-        _configure(prometheus, site)
         try:
             centre.start()
             agent.start()
             wait_for("a session", lambda: _connected(site))
-            prometheus.start()
-            wait_for("scrapes", lambda: len(prometheus.query("up == 1")) == 3)
-            agent.kill()
-            agent.start()
-            wait_for("a session after a crash", lambda: _connected(site))
-            centre.kill()
-            wait_for("the end of it", lambda: not _connected(site))
-            centre.start()
-            wait_for("a session after a kill", lambda: _connected(site))
-            wait_for("all that is looked at", lambda: all(map(prometheus.query, LAST)), 60.0)
-            yield prometheus
+            with prometheus(
+                directory / "prometheus", _config(directory / "prometheus", site)
+            ) as at:
+                server = Prometheus(at)
+                wait_for("scrapes", lambda: len(server.query("up == 1")) == 3)
+                agent.kill()
+                agent.start()
+                wait_for("a session after a crash", lambda: _connected(site))
+                centre.kill()
+                wait_for("the end of it", lambda: not _connected(site))
+                centre.start()
+                wait_for("a session after a kill", lambda: _connected(site))
+                wait_for("all to be scraped", lambda: all(map(server.query, LAST)), 60.0)
+                yield server
         finally:
-            prometheus.stop()
             agent.ensure_gone()
             centre.ensure_gone()
 
@@ -73,17 +74,14 @@ def _connected(site: Site) -> bool:
 
 def _adapt(site: Site, machine: Machine) -> None:
     centre = site.directory / "centre.toml"
-    text = centre.read_text().replace("[admin]\n", "[admin]\ngateway_metrics = true\n")
-    # Only a silent link is pinged.
-    centre.write_text(text.replace("heartbeat_s = 5.0", "heartbeat_s = 1.0", 1))
+    centre.write_text(centre.read_text().replace("[admin]\n", "[admin]\ngateway_metrics = true\n"))
     with (site.directory / "gateway.toml").open("a") as file:
         file.write("\n" + machine.config())
 
 
-def _configure(prometheus: Prometheus, site: Site) -> None:
-    """Write the repository's example with this site's ports, all of it once a second."""
-    shutil.copytree(RULES, prometheus.directory, ignore=shutil.ignore_patterns("tests"))
+def _config(directory: Path, site: Site) -> str:
+    """Lay the rules out and return the example with this site's ports, all of it once a second."""
+    shutil.copytree(RULES, directory, ignore=shutil.ignore_patterns("tests"))
     text = (RULES / "prometheus.example.yml").read_text()
     text = re.sub(r"(scrape_interval|evaluation_interval): \d+s", r"\1: 1s", text)
-    text = text.replace(":9465", f":{site.admin_port}").replace(":9464", f":{site.metrics_port}")
-    (prometheus.directory / "prometheus.yml").write_text(text)
+    return text.replace(":9465", f":{site.admin_port}").replace(":9464", f":{site.metrics_port}")

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.monitored import Prometheus
-from tests.monitoring.selectors import selectors
+from tests.monitoring.asking import Prometheus, selectors
 from tests.monitoring.site import RULES
 
 BOARD = RULES.parent / "grafana/gateways.json"

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.monitored import Prometheus
-from tests.monitoring.selectors import selectors
+from tests.monitoring.asking import Prometheus, selectors
 from tests.monitoring.site import RULES
 from tests.system import need
 
@@ -87,6 +86,16 @@ def test_every_selector_of_an_alert_finds_series(prometheus: Prometheus) -> None
         if not prometheus.query(selector) and selector not in LATE
     ]
     assert empty == []
+
+
+def test_a_killed_centre_and_a_crashed_agent_are_alerted(prometheus: Prometheus) -> None:
+    """What happened to the real ones while they were scraped fires; nothing says the disk did."""
+    alerts = prometheus.get("/api/v1/alerts")["alerts"]
+    firing = {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+    assert {"CentreWasKilled", "AgentRebooted"} <= firing
+    (rebooted,) = [a for a in alerts if a["labels"]["alertname"] == "AgentRebooted"]
+    assert rebooted["labels"]["class"] == "daemon_crash"
+    assert not firing & {"CentreStoreNotWritable", "AgentLosesReadings", "AgentUnderVoltage"}
 
 
 LATE = {"job:ws_connections_lost:churn"}
