@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hil.boards import Board
-from hil.fleet import NODES, PROXIES, Kind, Member
+from hil.fleet import NODES, OPERATORS, PROXIES, Kind, Member
 from hil.injector import Injector, Scope
 from hil.injectors import boot, centre, clock, link, network, power, proxy
 from hil.stack import Stack
@@ -66,10 +66,11 @@ def _feeder(stack: Stack, rng: random.Random, free: Sequence[Member]) -> Injecto
 def _path(
     make: Callable[[Stack, Sequence[Member]], Injector],
 ) -> Callable[[Stack, random.Random, Sequence[Member]], Injector | None]:
-    """Deal a fault in the path of one to three gateways of any kind."""
+    """Deal a fault in the path of one to three gateways of any kind: an operator's, who share it."""
 
     def deal(stack: Stack, rng: random.Random, free: Sequence[Member]) -> Injector | None:
-        fitting = [m for m in free if not m.quiet]
+        operator = rng.choice(OPERATORS)
+        fitting = [m for m in free if not m.quiet and m.label("operator") == operator]
         if not fitting:
             return None
         return make(stack, rng.sample(fitting, min(len(fitting), rng.randint(1, 3))))
