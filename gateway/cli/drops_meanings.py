@@ -46,7 +46,8 @@ def _of_loss(loss: Loss, evidence: GatewayEvidence) -> Iterator[Signature]:
     endings: list[tuple[str, object, object]] = []
     for session in evidence.sessions:
         if session.number == loss.session and session.node == loss.node:
-            endings.append((CENTRE, session.cause, session.code))
+            cut = session.code == 1006  # then the reason is the errno's name
+            endings.append((CENTRE, session.cause, session.reason if cut else session.code))
         if session.last_session == loss.session and _follows(session, loss):
             endings.append((AGENT, *_cause_and_code(session.ended)))
     offsets = {boot.boot_id: boot.offset_ns for boot in evidence.boots}
