@@ -7,7 +7,8 @@ cannot make another cause (`docs/decisions/attribution.md`). What only several g
 `peers`' business.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from gateway.correlation import surroundings
 from gateway.correlation.account import UNASKED, Account, Told, account_of, text_of
@@ -93,7 +94,7 @@ def judge(history: History, turn: Turn) -> Judged | None:
         proofs=(
             Proof(closed_ns, 0, "centre", words(session), end is End.DECIDED),
             *_told(history, session, account, verdict.cause),
-            *verdict.proofs,
+            *(verdict.proofs if verdict.cause is not Cause.UNKNOWN else _beside(verdict.proofs)),
             *kept.proofs,
         ),
     )
@@ -268,6 +269,12 @@ def _told(
     supports = cause is not Cause.UNKNOWN
     at_ns = account.at_source_ns
     return (history.proof(session.boot_id, at_ns, "agent", text, supports),)
+
+
+def _beside(proofs: Iterable[Proof]) -> Iterator[Proof]:
+    """Yield lines of evidence that decided nothing."""
+    for proof in proofs:
+        yield replace(proof, supports=False)
 
 
 def _words_of(history: History, turn: Turn, said: tuple[Word, ...]) -> tuple[Proof, ...]:

@@ -82,11 +82,10 @@ def held_by(history: History, turn: Turn, lost_ns: int) -> Held:
     if following is None:
         return Held(HeldBy.UNKNOWN, proofs, unreached)
     back_ns = following.opened_ns
-    new_run = following.last_session == 0
     if not failures:
-        return Held(HeldBy.DOWN if new_run else HeldBy.NOTHING, proofs, unreached)
+        return Held(HeldBy.DOWN if turn.new_run else HeldBy.NOTHING, proofs, unreached)
     longest, took_ns = _longest(failures, back_ns)
-    if new_run and took_ns * _DOWN_SHARE < back_ns - lost_ns:
+    if turn.new_run and took_ns * _DOWN_SHARE < back_ns - lost_ns:
         return Held(HeldBy.DOWN, proofs, unreached)
     return Held(longest, proofs, unreached)
 

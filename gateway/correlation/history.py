@@ -48,9 +48,12 @@ class Turn:
 
     @property
     def new_run(self) -> bool:
-        """Whether another start of the daemon came back; a daemon that knows of another session
-        of its own is neither: something is missing between."""
-        return self.following is not None and self.following.last_session == 0
+        """Whether another start of the daemon came back. One that knows of a session of its own
+        in between is neither: something is missing."""
+        following = self.following
+        if following is None or self.same_run:
+            return False
+        return following.last_session in (0, self.session.number)
 
 
 class History:

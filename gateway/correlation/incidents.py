@@ -12,7 +12,7 @@ from zlib import crc32
 
 from gateway.correlation.causes import Judged
 from gateway.correlation.census import FLEET, Census, Key
-from gateway.correlation.clusters import LONG_NS, NEAR_NS, SHARE, Cluster, clusters, keys_of
+from gateway.correlation.clusters import LONG_NS, NEAR_NS, Cluster, clusters, keys_of
 from gateway.correlation.endings import End
 from gateway.correlation.timeline import SECOND_NS
 from gateway.correlation.verdict import QUIET, Cause, Drop, Group, GroupKind, Incident, Loss
@@ -81,7 +81,7 @@ def _groups(
         connected = max(len(fallen), census.at(key, at_ns))
         if len(fallen) < 2 or len(fallen) < SHOWN * len(gateways):
             continue
-        if key == cluster.key or len(fallen) >= SHARE * connected:
+        if key == cluster.key or len(fallen) >= SHOWN * connected:
             groups.append(Group(key[0], key[1], len(fallen), connected))
     if cause is Cause.PROXY_IDLE:
         ages = sorted(one.silence_s for one in cluster.members if one.silence_s is not None)

@@ -15,6 +15,8 @@ from gateway.host.reboot import Confidence, RebootClass
 
 _RANK = {name: place for place, name in enumerate(reversed(Confidence))}
 _DAEMON = frozenset({RebootClass.DAEMON_RESTART.value, RebootClass.DAEMON_CRASH.value})
+_NOTHING = RebootClass.FIRST_START.value
+"""A gateway without a memory says nothing of how it ended."""
 _ORDERLY = frozenset(
     {
         RebootClass.ORDERLY_REBOOT.value,
@@ -65,7 +67,11 @@ def boot_words(sessions: Iterable[Session], events: Iterable[Seen]) -> tuple[Wor
     """Return what was said of a boot, the word that counts last."""
     words = {_of_facts(one.facts, one.opened_ns) for one in sessions}
     words |= {_of_event(seen) for seen in events}
-    known = [word for word in words if word is not None and word.reboot not in _DAEMON]
+    known = [
+        word
+        for word in words
+        if word is not None and word.reboot not in _DAEMON and word.reboot != _NOTHING
+    ]
     return tuple(sorted(known, key=_authority))
 
 
