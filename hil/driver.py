@@ -178,6 +178,7 @@ class Driver:
             ended=self._ended,
             facts=(
                 ("config_revision", "bench"),
+                ("host", "none"),
                 *((f"label.{name}", value) for name, value in self.plan.labels),
             ),
         )
