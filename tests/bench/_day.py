@@ -256,7 +256,8 @@ class Life:
         self._start()
 
     def _start(self) -> None:
-        """Begin a run of the daemon: an epoch of its own."""
+        """Begin a run of the daemon: an epoch of its own, and no memory of a session."""
+        self._known = 0
         self._epoch = self._rng.getrandbits(64)
         self._seed = record.epoch_seed(self._epoch)
         self._seq = 0
@@ -325,12 +326,12 @@ class Life:
             clock=ClockReading(boottime_ns, at_ns, ClockSource.NTP, 2000),
             encodings=(),
             max_message=65536,
-            last_session=self._last,
+            last_session=self._known,
             backlog=Backlog(len(self._waiting), 0, 0),
             ended=tuple(self._ended.items()),
             facts=tuple(facts.items()),
         )
-        self._last = self._rng.getrandbits(53) | 1
+        self._last = self._known = self._rng.getrandbits(53) | 1
         remote = f"10.1.{self._rng.randrange(256)}.{self._rng.randrange(1, 255)}"
         latency = self._rng.randrange(5, 60) * 1_000_000
         greeting = Greeting(
@@ -438,7 +439,7 @@ class Life:
                 EventKind.CARRIER_LOST,
                 lost_ns,
                 interface="wlan0",
-                operstate="down",
+                operstate="gone",  # the adapter: a radio that is only disassociated is a radio's
                 carrier_downs=1,
             )
         elif cause is Cause.BROWN_OUT:
