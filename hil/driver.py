@@ -178,6 +178,7 @@ class Driver:
             ended=self._ended,
             facts=(
                 ("config_revision", "bench"),
+                ("host", "none"),  # it watches no host: its carrier and radio cannot be known
                 ("host", "none"),
                 *((f"label.{name}", value) for name, value in self.plan.labels),
             ),
