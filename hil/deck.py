@@ -66,7 +66,7 @@ def _feeder(stack: Stack, rng: random.Random, free: Sequence[Member]) -> Injecto
 def _path(
     make: Callable[[Stack, Sequence[Member]], Injector],
 ) -> Callable[[Stack, random.Random, Sequence[Member]], Injector | None]:
-    """Deal a fault in the path of one to three gateways of any kind: an operator's, who share it."""
+    """Deal a fault in the path that some gateways of one operator share."""
 
     def deal(stack: Stack, rng: random.Random, free: Sequence[Member]) -> Injector | None:
         operator = rng.choice(OPERATORS)

@@ -7,7 +7,6 @@ and the link vanishes; plugged in again it is another pty under the same link.
 Source: Modbus over serial line V1.02 §2.5.1; Modbus application protocol V1.1b3 §6.3.
 """
 
-import contextlib
 import os
 import random
 import select
@@ -56,9 +55,9 @@ class SerialBus:
         self.noise = 0.0
         """Part of the replies that have a damaged character."""
         self._random = random.Random(seed)
-        self._lock = threading.Lock()
-        self._master: int | None = None
-        self._slave: int | None = None
+        self._master = self._slave = -1
+        self._plugged = False
+        self._present, self._gone = threading.Event(), threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"hil.bus[{port}]", daemon=True)
         self.plug()
@@ -70,56 +69,58 @@ class SerialBus:
 
     def plug(self) -> None:
         """Put the adapter in: a fresh pty under the link. Idempotent."""
-        with self._lock:
-            if self._master is not None:
-                return
-            master, slave = os.openpty()
-            tty.setraw(slave)
-            fresh = self.port.with_suffix(".new")
-            fresh.unlink(missing_ok=True)
-            fresh.symlink_to(os.ttyname(slave))
-            os.replace(fresh, self.port)
-            self._master, self._slave = master, slave
+        if self._plugged:
+            return
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        fresh = self.port.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(os.ttyname(self._slave))
+        os.replace(fresh, self.port)
+        self._gone.clear()
+        self._plugged = True
+        self._present.set()
 
     def unplug(self) -> None:
         """Pull the adapter out: EIO for whoever has it open, no file for whoever would."""
-        with self._lock:
-            if self._master is None or self._slave is None:
-                return
-            self.port.unlink(missing_ok=True)
-            os.close(self._slave)
-            os.close(self._master)
-            self._master = self._slave = None
+        if not self._plugged:
+            return
+        self.port.unlink(missing_ok=True)
+        # The thread closes what it may be waiting for: a descriptor closed under it would be
+        # kept, or be somebody else's by then.
+        self._plugged = False
+        self._gone.wait()
 
     def close(self) -> None:
-        """End the thread and unplug."""
-        self._stopped.set()
-        self._thread.join()
+        """Unplug and end the thread."""
         self.unplug()
+        self._stopped.set()
+        self._present.set()
+        self._thread.join()
 
     def _serve(self) -> None:
-        heard = b""
         while not self._stopped.is_set():
-            try:
-                chunk = self._hear()
-            except OSError:  # unplugged meanwhile
-                chunk = None
-            if chunk is None:
-                heard = b""
+            self._present.wait()
+            self._present.clear()
+            self._live()
+
+    def _live(self) -> None:
+        """Answer as long as the adapter is plugged in."""
+        heard = b""
+        while self._plugged:
+            ready, _, _ = select.select([self._master], [], [], 0.05)
+            if not ready:
+                heard = b""  # a silence ends a frame
                 continue
-            heard += chunk
+            heard += os.read(self._master, 256)
             if len(heard) >= 8:
                 self._answer(heard[:8])
                 heard = b""
-
-    def _hear(self) -> bytes | None:
-        """Return what came, ``None`` after a silence (it ends a frame) or without an adapter."""
-        master = self._master
-        if master is None:
-            time.sleep(0.02)
-            return None
-        ready, _, _ = select.select([master], [], [], 0.05)
-        return os.read(master, 256) if ready else None
+        if self._master >= 0:
+            os.close(self._slave)
+            os.close(self._master)
+            self._master = self._slave = -1
+            self._gone.set()
 
     def _answer(self, request: bytes) -> None:
         unit, function, address, count = struct.unpack(">BBHH", request[:6])
@@ -139,9 +140,7 @@ class SerialBus:
             piece = bytes(reply[start : start + FIFO])
             at += len(piece) * character_s
             time.sleep(max(0.0, at - time.monotonic()))
-            with self._lock, contextlib.suppress(OSError):
-                if self._master is not None:
-                    os.write(self._master, piece)
+            os.write(self._master, piece)
 
 
 def crc16(data: bytes) -> bytes:

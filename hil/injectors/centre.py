@@ -27,7 +27,7 @@ class CentreKilled(Injector):
     def expected(self) -> Expected:
         """Everybody pinned to it; the proxies answer in its place until it is back."""
         gateways = ids(self._stack.fleet.where(node=self._node.name))
-        # nginx says 502; HAProxy tries for four seconds before it says 503, and patience ends first.
+        # nginx says 502; HAProxy tries longer before its 503 than a gateway has patience.
         held = (HeldBy.UPGRADE, HeldBy.OVERLOAD, HeldBy.TIMEOUT)
         return Expected(gateways, Cause.CENTRE_KILLED, held)
 
