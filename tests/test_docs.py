@@ -18,6 +18,8 @@ from gateway.cli.main import VERBS
 from gateway.config import agent, centre
 from gateway.config.document import Section
 from gateway.config.profile import Profile, parse_profile
+from gateway.correlation.verdict import Cause as LossCause
+from gateway.correlation.verdict import HeldBy
 from gateway.event import EventKind
 from gateway.reading import Cause, Quality
 from gateway.serial.builtin import BUILT_IN
@@ -87,6 +89,12 @@ def test_every_word_of_a_connection_is_described(word: str) -> None:
 def test_every_ending_is_described(word: str) -> None:
     """Why a connection ended, as the centre puts it into its store and labels."""
     assert f"`{word}`" in _text(OPERATIONS, CENTRE)
+
+
+@pytest.mark.parametrize("word", sorted({*LossCause, *HeldBy}))
+def test_every_verdict_is_described(word: str) -> None:
+    """Why a gateway was lost and held, as reports and metrics say it."""
+    assert f"`{word}`" in _text(OPERATIONS).split("## Why a gateway was lost", 1)[1]
 
 
 @pytest.mark.parametrize("cause", list(Cause))

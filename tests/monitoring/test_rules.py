@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.correlation.verdict import QUIET
 from tests.monitoring.asking import Prometheus, selectors
 from tests.monitoring.site import RULES
 from tests.system import need
@@ -49,6 +50,14 @@ def test_every_alert_is_documented(alert: str) -> None:
     text = (ROOT / "docs/monitoring.md").read_text()
     section = re.search(rf"(?ms)^### {alert}\n(.*?)(?=^##|\Z)", text)
     assert section and len(section.group(1).split()) > 15, alert
+
+
+def test_what_is_done_on_purpose_is_not_alarmed() -> None:
+    """The causes left out of the alert and put aside in the dashboard are the analysis' own."""
+    texts = (RULES / "alerts.yml", RULES.parent / "grafana/gateways.json")
+    lists = [re.findall(r"cause!?[=~]~?\W*(centre_drained[a-z_|]*)", t.read_text()) for t in texts]
+    assert [len(found) for found in lists] == [1, 2]
+    assert all(set(each.split("|")) == {*QUIET} for found in lists for each in found)
 
 
 def test_every_runbook_is_there() -> None:
