@@ -179,7 +179,6 @@ class Driver:
             facts=(
                 ("config_revision", "bench"),
                 ("host", "none"),  # it watches no host: its carrier and radio cannot be known
-                ("host", "none"),
                 *((f"label.{name}", value) for name, value in self.plan.labels),
             ),
         )
