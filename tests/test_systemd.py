@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.centre import DEFAULT_CONFIG as CENTRE_CONFIG
+from gateway.cli.run import DEFAULT_CONFIG as AGENT_CONFIG
 from tests.system import need
 
 UNITS = Path(__file__).resolve().parents[1] / "systemd"
@@ -59,3 +61,11 @@ def test_the_agents_unit_says_what_the_agent_does() -> None:
     ):
         assert line in lines
     assert not any(re.match(r"(PrivateDevices|ProtectClock|ProcSubset)=", line) for line in lines)
+
+
+def test_the_units_and_the_commands_mean_the_same_files() -> None:
+    """What a command takes when no file is named is what the unit runs with."""
+    centre = (UNITS / "gateway-centre.service").read_text()
+    agent = (UNITS / "gateway.service").read_text()
+    assert f"gateway centre run --config {CENTRE_CONFIG}\n" in centre
+    assert f"gateway run --config {AGENT_CONFIG}\n" in agent
