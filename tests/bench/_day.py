@@ -244,7 +244,7 @@ class Life:
     def __init__(self, plan: Plan, store: Store, rng: random.Random, truth: Truth) -> None:
         self._plan, self._store, self._rng, self._truth = plan, store, rng, truth
         self._pk = 0
-        self._last = 0
+        self._last = self._told = 0
         self._ended: Fields = {}
         self._reboot: tuple[str, str, str] = ("first_start", "certain", "no state file")
         self._waiting: list[tuple[int, bytes, int]] = []
@@ -268,7 +268,7 @@ class Life:
         self._waiting.append((record.RecordKind.EVENT, rows.pack_event(event), 0))
 
     def _looks(self, until_ns: int, volts: list[float], dbm: list[float], carrier: bool) -> None:
-        """Record the trace of the seconds before."""
+        """Record the trace of the seconds before. Without `carrier` the adapter goes at the end."""
         count = LOOKS
         volts = [5.1] * (count - len(volts)) + volts
         dbm = [-62.0] * (count - len(dbm)) + dbm
@@ -276,7 +276,8 @@ class Life:
         for index in range(count):
             at_ns = until_ns - (count - index) * SECOND - self._boot_ns
             up = carrier or index < count - 2
-            values = (volts[index], volts[index] < 4.7, 45.0, "wlan0", False, up, dbm[index])
+            low, level = volts[index] < 4.7, dbm[index] if up else None
+            values = (volts[index], low, 45.0, "wlan0", False, up, level)
             found.append(Row(TRACE_BLOCK, at_ns // TICK_NS * TICK_NS, values))
         payload = PACKER.pack(found)
         self._waiting.append((record.RecordKind.ROWS, payload, len(found) * 7))
@@ -495,6 +496,7 @@ class Life:
         if story is None:
             return
         self._reboot = story
+        self._told, self._ended = 0, {}  # a new run of the daemon remembers no session
         if loss.cause in (Cause.ORDERLY_REBOOT, Cause.AGENT_STOPPED):
             self._send(lost_ns + 4_000_000)  # acked with the Bye
         self._waiting = []
