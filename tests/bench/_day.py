@@ -244,7 +244,7 @@ class Life:
     def __init__(self, plan: Plan, store: Store, rng: random.Random, truth: Truth) -> None:
         self._plan, self._store, self._rng, self._truth = plan, store, rng, truth
         self._pk = 0
-        self._last = self._told = 0
+        self._last = 0
         self._ended: Fields = {}
         self._reboot: tuple[str, str, str] = ("first_start", "certain", "no state file")
         self._waiting: list[tuple[int, bytes, int]] = []
@@ -496,7 +496,7 @@ class Life:
         if story is None:
             return
         self._reboot = story
-        self._told, self._ended = 0, {}  # a new run of the daemon remembers no session
+        self._ended = {}  # a new run of the daemon remembers no session
         if loss.cause in (Cause.ORDERLY_REBOOT, Cause.AGENT_STOPPED):
             self._send(lost_ns + 4_000_000)  # acked with the Bye
         self._waiting = []
