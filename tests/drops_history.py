@@ -117,7 +117,12 @@ def _proxy(day: Day, seconds: float) -> None:
     for place, (node, box, proxy) in enumerate(behind):
         node.go(box, seconds + place / 100, "network", "reset", last_message_age_s=0.4)
         box.ended = (("side", "peer"), ("phase", "session"), ("cause", "reset"), ("code", 104))
+        node.tell(
+            box, seconds + 1, EventKind.CONNECT_FAILED,
+            side="peer", phase="tcp", cause="refused", code=111, text="Connection refused",
+        )  # fmt: skip
         node.come(box, seconds + 12 + place / 3, proxy=proxy)
+        node.send(box, seconds + 13 + place / 3)
         day.opened[0] += 1
     day.opened[0] -= 8
     day.count(seconds + 0.5, 0, 8)

@@ -39,22 +39,17 @@ MAX_PER_INCIDENT, MAX_EVIDENCE = 40, 400
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take what to look at and the form of the answer; the same options behind `show`."""
-    parser.usage = (
-        "gateway drops [options]\n       gateway drops [options] show ID [--all] [options]"
-    )
+    parser.usage = "gateway drops [options]\n       gateway drops [options] show ID [options]"
     _options(parser)
     verbs = parser.add_subparsers(metavar="show ID", dest="drops_verb", required=False)
     # SUPPRESS: an option that stands before `show` must not be undone by a default behind it.
     show = verbs.add_parser(
         "show",
         help="the story of one incident",
-        usage="gateway drops show ID [--all] [options]",
+        usage="gateway drops show ID [options]",
         argument_default=argparse.SUPPRESS,
     )
     show.add_argument("identity", metavar="ID", help="its id in the list, or the start of it")
-    show.add_argument(
-        "--all", action="store_true", default=False, help="every line, not the first few"
-    )
     _options(show)
 
 
@@ -82,6 +77,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     add("--query", metavar="PROMQL", help=f"what to ask it for ({DEFAULT_QUERY})")
     add("--prometheus-token", metavar="FILE", type=Path, help="a file with a bearer token for it")
+    add("--all", action="store_true", help="every incident and line, not the first few")
     add("--json", action="store_true", help="as JSON, for scripts")
     add("--html", metavar="FILE", type=Path, help="write a report with plots into this file")
 
@@ -94,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
     if identity is None:
         if args.html is not None:
             _write(args.html, looked, looked.report.incidents)
-        lines: Iterable[str] = drops_list.lines(looked, colour)
-        _print([drops_json.text(drops_json.report(looked))] if args.json else lines)
+        listed = drops_list.lines(looked, colour, whole=args.all)
+        _print(drops_json.report(looked) if args.json else listed)
         return EXIT_OK
     incident = find(looked.report.incidents, identity)
     if incident is None:
@@ -104,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     if args.html is not None:
         _write(args.html, looked, [incident])
     story, said = tell(incident), meanings(incident.losses, _evidence(looked, [incident]))
-    lines = drops_show.lines(incident, story, said, args.all, colour)
+    lines: Iterable[str] = drops_show.lines(incident, story, said, args.all, colour)
     if args.json:
         lines = [drops_json.text(drops_json.incident(looked, incident, story, said))]
     _print(lines)
@@ -179,7 +175,7 @@ def _evidence(looked: Looked, incidents: Sequence[Incident]) -> dict[str, Gatewa
 
 def _write(path: Path, looked: Looked, incidents: Sequence[Incident]) -> None:
     """Write the report. Raises: RefusedError."""
-    told = drops_html.chosen(incidents)
+    told = drops_html.told_in_full(incidents)
     known = _evidence(looked, told)
     chapters = [
         Chapter(one, tell(one), meanings(one.losses, known), traces(one.losses, known))

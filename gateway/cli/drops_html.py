@@ -10,6 +10,7 @@ from datetime import tzinfo
 from html import escape
 
 from gateway.cli import drops_plot, drops_trace
+from gateway.cli.drops_causes import by_cause, chosen
 from gateway.cli.drops_list import bare_drops, drop_words, scope, unsettled, verdict
 from gateway.cli.drops_meanings import Meaning
 from gateway.cli.drops_show import facts, instant
@@ -22,7 +23,7 @@ from gateway.correlation.verdict import Incident
 
 MAX_STORIES = 60
 """Incidents told in full: those that alarm first, then the largest."""
-MAX_ROWS = 1000
+MAX_ROWS = 300
 MAX_GATEWAYS = 50
 MAX_TRACES = 12
 MAX_LINES = 60
@@ -40,11 +41,9 @@ class Chapter:
     traces: Mapping[str, Sequence[Trace]] | None = None
 
 
-def chosen(incidents: Sequence[Incident]) -> list[Incident]:
+def told_in_full(incidents: Sequence[Incident]) -> list[Incident]:
     """Return the incidents that are told in full, in their order."""
-    ranked = sorted(incidents, key=lambda one: (one.quiet, -len(one.losses)))[:MAX_STORIES]
-    told = {one.identity for one in ranked}
-    return [one for one in incidents if one.identity in told]
+    return chosen(incidents, MAX_STORIES, loud=True)
 
 
 def page(looked: Looked, chapters: Sequence[Chapter], zone: tzinfo | None = None) -> str:
@@ -123,15 +122,38 @@ def _table(looked: Looked, told: set[str], zone: tzinfo | None) -> Iterator[str]
             ("held by", ""),
         )
     )
-    rows = [_row(one, one.identity in told, zone) for one in incidents[-MAX_ROWS:]]
+    listed = chosen(incidents, MAX_ROWS)
+    rows = [_row(one, one.identity in told, zone) for one in listed]
     caption = f"{count(len(incidents), 'incident')}, {looked.alarming} to look at"
     if len(incidents) > MAX_ROWS:
-        caption += f"; the newest {MAX_ROWS} are listed"
+        caption += f"; the {MAX_ROWS} largest are listed"
     table = (
         f'<table class="list"><caption>{_e(caption)}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
     yield _scrolling("incidents", table)
+    if len(by_cause(incidents)) > 1:
+        yield from _causes(incidents)
+
+
+def _causes(incidents: Sequence[Incident]) -> Iterator[str]:
+    yield "<h2>By cause</h2>"
+    rows = "".join(
+        f'<tr><td>{_e(one.cause.value)}</td><td class="n">{one.incidents:,}</td>'
+        f'<td class="n">{one.lost:,}</td><td class="n">{one.away:,}</td></tr>'
+        for one in by_cause(incidents)
+    )
+    head = "".join(
+        f'<th scope="col"{extra}>{word}</th>'
+        for word, extra in (
+            ("cause", ""),
+            ("incidents", ' class="n"'),
+            ("lost", ' class="n"'),
+            ("not back", ' class="n"'),
+        )
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    yield _scrolling("by cause", table)
 
 
 def _row(incident: Incident, told: bool, zone: tzinfo | None) -> str:

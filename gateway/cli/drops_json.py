@@ -7,7 +7,7 @@ closed sets of `correlation.verdict`; ``null`` where something is not known.
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from gateway.cli.drops_meanings import Meaning
@@ -24,13 +24,19 @@ def text(value: Json) -> str:
     return json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False)
 
 
-def report(looked: Looked) -> Json:
-    """Return the list's answer: incidents with their losses, without the proofs."""
-    return {
-        **scope(looked),
-        "drops": [_drop(drop) for drop in looked.report.drops],
-        "incidents": [_incident(one, proofs=False) for one in looked.report.incidents],
-    }
+def report(looked: Looked) -> Iterator[str]:
+    """Yield the list's answer: incidents with their losses, without the proofs.
+
+    Line by line, an incident on each: that of a large fleet's day would fill the memory.
+    """
+    drops = [_drop(drop) for drop in looked.report.drops]
+    head = text({**scope(looked), "drops": drops, "incidents": []})
+    yield head.removesuffix("]\n}")
+    last = len(looked.report.incidents) - 1
+    for place, one in enumerate(looked.report.incidents):
+        line = json.dumps(_incident(one, proofs=False), ensure_ascii=True, allow_nan=False)
+        yield f"    {line}{',' if place < last else ''}"
+    yield "  ]\n}"
 
 
 def incident(looked: Looked, one: Incident, story: Story, meanings: Sequence[Meaning]) -> Json:

@@ -7,22 +7,34 @@ beside them and how much was looked at. Quiet incidents are named and dimmed.
 from collections.abc import Iterator, Sequence
 from datetime import tzinfo
 
+from gateway.cli.drops_causes import by_cause, chosen
 from gateway.cli.drops_source import Looked, Series
 from gateway.cli.drops_words import away, count, group, held, lasted, pending, shown, when
 from gateway.cli.paint import BOLD, DIM, RED, YELLOW, columns, paint, span
 from gateway.correlation.verdict import Cause, Drop, Incident
 
+MAX_ROWS = 100
+"""Incidents listed without --all: the largest of them."""
 MAX_GROUPS = 2
 MAX_DROPS = 20
 HEAD = ("id", "when", "lost", "lasted", "cause", "groups", "held by")
 
 
-def lines(looked: Looked, colour: bool, zone: tzinfo | None = None) -> Iterator[str]:
-    """Yield the whole answer."""
+def lines(
+    looked: Looked, colour: bool, zone: tzinfo | None = None, *, whole: bool = False
+) -> Iterator[str]:
+    """Yield the whole answer; `whole`: a line for every incident, however many there are."""
     incidents = looked.report.incidents
     if incidents:
-        yield from _table(incidents, colour, zone)
+        listed = incidents if whole else chosen(incidents, MAX_ROWS)
+        yield from _table(listed, colour, zone)
+        more = len(incidents) - len(listed)
+        if more:
+            yield paint(DIM, f"… and {count(more, 'smaller incident')} more (--all)", colour)
         yield ""
+        if more:
+            yield from _causes(incidents, colour)
+            yield ""
     yield _summary(looked, colour)
     yield from _bare_drops(looked, colour, zone)
     yield from scope(looked, zone)
@@ -36,6 +48,17 @@ def _table(incidents: Sequence[Incident], colour: bool, zone: tzinfo | None) -> 
         yield paint(_tone(incident), line, colour and bool(_tone(incident)))
         for note in unsettled(incident):
             yield paint(DIM, f"    {note}", colour)
+
+
+def _causes(incidents: Sequence[Incident], colour: bool) -> Iterator[str]:
+    rows = [("cause", "incidents", "lost", "not back")]
+    rows += [
+        (one.cause.value, f"{one.incidents:,}", f"{one.lost:,}", f"{one.away:,}")
+        for one in by_cause(incidents)
+    ]
+    head, *body = columns(rows, right=(1, 2, 3))
+    yield paint(BOLD, head, colour)
+    yield from body
 
 
 def _row(incident: Incident, zone: tzinfo | None) -> tuple[str, ...]:

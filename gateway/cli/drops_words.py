@@ -80,7 +80,7 @@ def group_name(one: Group) -> str:
     """Return the same without the numbers."""
     value = shown(one.value)
     if one.kind is GroupKind.FLEET:
-        return "the whole fleet"
+        return "fleet"
     if one.kind is GroupKind.LABEL:
         return value
     if one.kind is GroupKind.AGE:

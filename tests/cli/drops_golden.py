@@ -42,7 +42,7 @@ def outputs() -> dict[str, str]:
     return {
         "list.txt": listed(),
         "show.txt": told(0),
-        "list.json": drops_json.text(drops_json.report(day)) + "\n",
+        "list.json": "\n".join(drops_json.report(day)) + "\n",
         "show.json": drops_json.text(shown) + "\n",
     }
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.cli import drops_html, drops_plot, drops_trace
-from gateway.cli.drops_html import Chapter, chosen, page
+from gateway.cli.drops_html import Chapter, page, told_in_full
 from gateway.cli.drops_source import Looked
 from gateway.cli.drops_trace import Trace
 from gateway.correlation.evidence import Sample
@@ -112,7 +112,8 @@ def _geometry(tree: ElementTree.Element) -> list[str]:
 def written(day: Looked, traces: dict[str, Any] | None = None) -> str:
     """Return the page of a made day."""
     chapters = [
-        Chapter(one, story(one), meanings(), traces or {}) for one in chosen(day.report.incidents)
+        Chapter(one, story(one), meanings(), traces or {})
+        for one in told_in_full(day.report.incidents)
     ]
     return page(day, chapters, ZONE)
 
@@ -195,7 +196,7 @@ def test_many_incidents_are_told_in_part() -> None:
         incident(f"20261123T0001{n:02}-bbbb", (loss(n, 60 + n, 61 + n, Cause.RADIO),))
         for n in range(40)
     ]
-    told = chosen([*quiet, *alarming])
+    told = told_in_full([*quiet, *alarming])
     assert len(told) == 60 and set(alarming) <= set(told)
     report = type(day.report)(at(0), at(86_400), (), (*quiet, *alarming), 9, 9)
     found = checked(written(Looked(day.asked, report, day.series)))

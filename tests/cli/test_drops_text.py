@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from gateway.cli import drops_json, drops_list, drops_show
+from gateway.cli.drops_source import Looked
 from gateway.cli.drops_words import instant, shown
+from gateway.correlation.report import Report
+from gateway.correlation.verdict import Cause
 from gateway.errors import RefusedError
 from tests.cli.drops_golden import GOLDEN, listed, outputs, told
-from tests.cli.drops_made import NASTY, ZONE, hostile, looked, story
+from tests.cli.drops_made import NASTY, ZONE, hostile, incident, looked, loss, story
 
 HOUR = 3600 * 10**9
 
@@ -96,3 +99,58 @@ def test_foreign_text() -> None:
     """A text of a gateway is one bounded printable line."""
     assert shown("a\tb\x1b[1m") == "a b [1m"
     assert len(shown("x" * 10_000)) == 301
+
+
+def crowd(number: int) -> Looked:
+    """Return a day of many small incidents, a large one and one that goes on."""
+    day = looked()
+    small = tuple(
+        incident(
+            f"20261123T01{n // 60:02}{n % 60:02}-{n:04x}", (loss(n, 3600 + n, 3700 + n, cause),)
+        )
+        for n in range(number)
+        for cause in (Cause.RADIO if n % 3 else Cause.UNKNOWN,)
+    )
+    large = tuple(loss(n, 9000, 9050, Cause.CENTRE_KILLED) for n in range(50))
+    away = (loss(7, 100, None, Cause.PATH_DEAD),)
+    incidents = (
+        incident("20261123T000140-away", away),
+        *small,
+        incident("20261123T023000-big0", large),
+    )
+    report = Report(day.asked.from_ns, day.asked.to_ns, (), incidents, 900, 2000)
+    return Looked(day.asked, report, day.series)
+
+
+def test_many_incidents_are_cut() -> None:
+    """Of hundreds of incidents the largest, those that go on and the newest are listed."""
+    lines = list(drops_list.lines(crowd(500), False, ZONE))
+    rows = [line for line in lines if line.startswith("2026")]
+    assert len(rows) == 100
+    assert rows[0].startswith("20261123T000140-away") and rows[-1].startswith(
+        "20261123T023000-big0"
+    )
+    assert "20261123T010819-01f3" in rows[-2], "then the newest"
+    assert "… and 402 smaller incidents more (--all)" in lines
+    causes = lines[lines.index("cause          incidents  lost  not back") :]
+    assert [line.split() for line in causes[1:5]] == [
+        ["radio", "333", "333", "0"],
+        ["unknown", "167", "167", "0"],
+        ["centre_killed", "1", "50", "0"],
+        ["path_dead", "1", "1", "1"],
+    ]
+    whole = list(drops_list.lines(crowd(500), False, ZONE, whole=True))
+    assert sum(line.startswith("2026") for line in whole) == 502
+
+
+@pytest.mark.parametrize("number", [0, 1, 300])
+def test_json_of_any_number(number: int) -> None:
+    """The list is JSON line by line, each incident on one of its own, none of them left out."""
+    lines = list(drops_json.report(crowd(number)))
+    found: Any = json.loads("\n".join(lines))
+    assert len(found["incidents"]) == number + 2
+    assert sum('"losses"' in line for line in lines) == number + 2
+    empty = crowd(0)
+    none = type(empty.report)(empty.asked.from_ns, empty.asked.to_ns, (), (), 0, 0)
+    text = "\n".join(drops_json.report(Looked(empty.asked, none, empty.series)))
+    assert json.loads(text)["incidents"] == []
