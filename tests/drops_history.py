@@ -67,7 +67,8 @@ def _minute(day: Day, minute: int) -> None:
     seconds = minute * 60.0
     for node in day.nodes:
         node.alive(seconds)
-    day.count(seconds - 1, 8, 8 - (minute > 330))
+    north_away = 3 if 30 < minute < 34 else 0
+    day.count(seconds - 1, 8 - north_away, 8 - north_away - (minute > 330))
     if minute in told:
         told[minute](day, seconds)
 

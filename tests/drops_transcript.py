@@ -48,9 +48,19 @@ class Transcript:
     root: Path
     blocks: dict[str, str] = field(default_factory=dict)
     address: str = ""
+    as_json: tuple[str, ...] = ()
+    """The day by the stores' own samples, and by Prometheus."""
 
     def type(self, block: str, *words: str) -> str:
         """Run a command and note it; return what it printed."""
+        text = self.run(*words)
+        shown = text.replace(str(self.root), "").replace(self.address or ADDRESS, ADDRESS)
+        typed = " ".join(["gateway drops", *words])
+        self.blocks[block] = self.blocks.get(block, "") + f"$ {typed}\n{shown}"
+        return text
+
+    def run(self, *words: str) -> str:
+        """Run a command and return what it printed."""
         plain = [
             word.replace("/" + STORES, f"{self.root}/{STORES}").replace(ADDRESS, self.address)
             for word in words
@@ -65,9 +75,6 @@ class Transcript:
             status = gateway(["drops", *plain])
         text = out.getvalue()
         assert status == 0, text
-        shown = text.replace(str(self.root), "").replace(self.address or ADDRESS, ADDRESS)
-        typed = " ".join(["gateway drops", *words])
-        self.blocks[block] = self.blocks.get(block, "") + f"$ {typed}\n{shown}"
         return text
 
 
@@ -105,7 +112,12 @@ def ask_prometheus(transcript: Transcript, day: drops_history.Day) -> None:
     """Ask about the same day with the connections from Prometheus."""
     with backfilled(transcript.root / "prometheus", metrics(day)) as transcript.address:
         stores = ["--store", f"/{STORES}/a.sqlite", "--store", f"/{STORES}/b.sqlite"]
-        transcript.type("prometheus", "--since", "6h", *stores, "--prometheus", ADDRESS)
+        words = ("--since", "6h", *stores, "--prometheus", ADDRESS)
+        transcript.type("prometheus", *words)
+        transcript.as_json = (
+            transcript.run("--json", "--since", "6h", *stores),
+            transcript.run("--json", *words),
+        )
 
 
 def metrics(day: drops_history.Day) -> Metrics:

@@ -14,7 +14,7 @@ from gateway.cli.drops_meanings import Meaning
 from gateway.cli.drops_words import clock, count, group, held, labels, lasted, local, shown, when
 from gateway.cli.paint import BOLD, DIM, YELLOW, columns, paint, span
 from gateway.correlation.story import GatewayStory, Story
-from gateway.correlation.verdict import HeldBy, Incident, Loss, Proof
+from gateway.correlation.verdict import Incident, Loss, Proof
 
 MAX_LINES = 30
 MAX_GATEWAYS = 10
@@ -112,8 +112,6 @@ def facts(loss: Loss, zone: tzinfo | None) -> str:
         said.append("not back yet")
     else:
         said.append(f"back after {span((loss.returned_ns - loss.lost_ns) / 1e9)}")
-    if loss.held_by is not HeldBy.NOTHING:
-        said.append(f"held by {loss.held_by.value}")
     if loss.pending:
         said.append("pending")
     said.append(f"session {loss.session} at {shown(loss.node)}")

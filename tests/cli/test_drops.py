@@ -92,6 +92,28 @@ def test_every_loss_is_in_one_incident(
     assert len(away) == 1 and away[0]["ended"] is None
 
 
+def test_each_incident_has_its_cause(
+    capsys: pytest.CaptureFixture[str], day: drops_history.Day
+) -> None:
+    """What happened to the two nodes' gateways is what is said of it, or *unknown* is."""
+    found = {one["started_ns"]: one for one in listed(capsys, day)["incidents"]}
+    causes = {(at_ns - T0_NS) // S: one["cause"] for at_ns, one in found.items()}
+    assert causes == {
+        1800: "power_cut",
+        5400: "radio",
+        9000: "proxy_failed",
+        12600: "centre_drained",
+        16200: "unknown",
+        19800: "unknown",
+    }
+    feeder = found[at(1800)]
+    assert {"kind": "feeder", "value": "north", "lost": 6, "of": 6} in feeder["groups"]
+    assert feeder["held_by"] == {"down": 6} and feeder["drop"]["connections_bottom"] == 10
+    assert found[at(19800)]["pending"] == 1
+    blamed = [i for i in found.values() if i["cause"] in ("power_cut", "brown_out")]
+    assert blamed == [feeder], "nobody else had evidence of the supply"
+
+
 def test_one_store_of_two(capsys: pytest.CaptureFixture[str], day: drops_history.Day) -> None:
     """One node's store has that node's gateways only."""
     status, out, _ = run(capsys, "--store", day.stores[0])

@@ -1,11 +1,12 @@
 """Pins that what docs/drops.md shows is what the commands print."""
 
-from pathlib import Path
+import json
+from typing import Any
 
 import pytest
 
 from tests import drops_history
-from tests.drops_transcript import ADDRESS, BLOCK, PAGE, Transcript, ask_prometheus, play, rewrite
+from tests.drops_transcript import BLOCK, PAGE, Transcript, ask_prometheus, play, rewrite
 from tests.system import need
 
 
@@ -34,11 +35,26 @@ def test_the_page_can_be_made_anew() -> None:
 
 
 def test_prometheus_and_the_stores_agree(
-    played: tuple[Transcript, drops_history.Day], tmp_path: Path
+    played: tuple[Transcript, drops_history.Day],
 ) -> None:
     """With the drop read from a real Prometheus the incidents are those of the stores' samples."""
     need("promtool")
     transcript, day = played
     ask_prometheus(transcript, day)
     assert shown()["prometheus"] == transcript.blocks["prometheus"]
-    assert ADDRESS in transcript.blocks["prometheus"]
+    mine, theirs = (json.loads(text) for text in transcript.as_json)
+    assert theirs["looked_at"]["series"].startswith("http://127.0.0.1:")
+    assert [_without_drop(one) for one in mine["incidents"]] == [
+        _without_drop(one) for one in theirs["incidents"]
+    ]
+    assert [_fall(one) for one in mine["incidents"]] == [_fall(one) for one in theirs["incidents"]]
+    assert [_fall(one) for one in theirs["incidents"]][:4] == [(16, 10), (16, 15), (16, 8), (16, 8)]
+
+
+def _without_drop(incident: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in incident.items() if key != "drop"}
+
+
+def _fall(incident: dict[str, Any]) -> tuple[int, int] | None:
+    drop = incident["drop"]
+    return None if drop is None else (drop["connections_before"], drop["connections_bottom"])
