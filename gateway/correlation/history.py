@@ -113,6 +113,13 @@ class History:
         low = bisect_left(looks, low_ns, key=_look_time)
         return looks[low : bisect_right(looks, high_ns, key=_look_time)]
 
+    def speaking(self, boot_id: str, low_ns: int, high_ns: int) -> Sequence[Look]:
+        """Return a boot's looks that speak for some of a range: also later ones whose run of the
+        same (`span_s`) began within or before it."""
+        later = self.looks(boot_id, high_ns + 1, 1 << 62)
+        reaching = [look for look in later if _look_time(look) - look.span_s * 1e9 <= high_ns]
+        return [*self.looks(boot_id, low_ns, high_ns), *reaching]
+
     def proof(
         self,
         boot_id: str,

@@ -80,7 +80,8 @@ def explain(history: History, silence: Silence) -> Found:
         text = "watches no host: its link and radio are not known"
         note = history.proof(silence.boot_id, None, "host", text)
         return Found(Cause.PATH_DEAD, Confidence.POSSIBLE, (*proofs, note))
-    if well_throughout(looks, silence.heard_ns, silence.ended_ns):
+    speaking = history.speaking(silence.boot_id, begins_ns, ends_ns)
+    if well_throughout(speaking, silence.heard_ns, silence.ended_ns):
         text = "carrier and radio were well until the session was given up"
         note = history.proof(silence.boot_id, silence.ended_ns, "host", text)
         return Found(Cause.PATH_DEAD, Confidence.PROBABLE, (*proofs, note))
