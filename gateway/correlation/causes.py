@@ -74,8 +74,9 @@ def judge(history: History, turn: Turn) -> Judged | None:
     if following is not None and overlapped:
         lost_ns = max(session.opened_ns, following.opened_ns)
     verdict = _decide(history, turn, end, account)
-    kept = held_by(history, turn, lost_ns)
     heard_ns = turn.heard_ns
+    # The agent may have given up, and tried again, long before the centre noticed.
+    kept = held_by(history, turn, lost_ns if heard_ns is None else min(lost_ns, heard_ns))
     silent = end in (End.SILENT, End.REPLACED) and heard_ns is not None
     loss = Loss(
         gateway=history.gateway,
