@@ -63,6 +63,7 @@ PROGRAMS = {
     "ip": Program(_command("ip"), "iproute2"),
     "nft": Program(_command("nft"), "nftables"),
     "tc": Program(_command("tc"), "iproute2"),
+    "chromium": Program(_command("chromium"), "chromium"),
     "systemd-analyze": Program(_command("systemd-analyze"), "systemd"),
     "prometheus": Program(_command("prometheus"), "prometheus"),
     "promtool": Program(_command("promtool"), "prometheus"),

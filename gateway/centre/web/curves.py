@@ -14,6 +14,8 @@ from gateway.centre.store.series import SILENT_NS
 STEPS = 480
 """Steps of a plot: more are not seen on a screen."""
 MAX_STRIPS = 20_000
+HOLE_NS = 120_000_000_000
+"""A silence of the host's readings that is shown as a hole."""
 Points = list[tuple[int, float | None]]
 
 
@@ -118,13 +120,13 @@ def thin(points: Iterable[tuple[int, float]], from_ns: int, to_ns: int) -> Point
 
 
 def _times_of(seen: list[tuple[int, bool]]) -> Iterator[tuple[int, int]]:
-    """Yield (from, to) of each run of looks that said under-voltage."""
-    begun: int | None = None
+    """Yield (from, to) of each run of looks that said under-voltage; a silence ends it."""
+    begun = last = None
     for at_ns, low in seen:
-        if low and begun is None:
-            begun = at_ns
-        elif not low and begun is not None:
-            yield begun, at_ns
+        if begun is not None and last is not None and (not low or at_ns - last > HOLE_NS):
+            yield begun, min(at_ns, last + HOLE_NS) if not low else last
             begun = None
-    if begun is not None:
-        yield begun, seen[-1][0]
+        if low:
+            begun, last = at_ns if begun is None else begun, at_ns
+    if begun is not None and last is not None:
+        yield begun, last

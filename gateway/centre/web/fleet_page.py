@@ -31,6 +31,8 @@ ORDERS = {
     "volts": "lowest supply first",
     "backlog": "most backlog first",
 }
+LABELS_S = 30.0
+"""Labels change when a gateway's config does; looking through all of them takes a while."""
 _HOUR_NS = 3_600_000_000_000
 Labels = Mapping[str, Sequence[tuple[str, int]]]
 
@@ -94,7 +96,7 @@ async def show(shelf: Shelf, request: web.Request, viewer: Viewer) -> web.Respon
     at = Page(max(0, wanted.page - 1) * ROWS, ROWS, wanted.order)
     whole = await shelf.share("totals", totals)
     part = await shelf.share(("fleet", wanted), lambda db: fleet.fleet(db, wanted.filters, at))
-    labels = await shelf.share("labels", fleet.labels)
+    labels = await shelf.share("labels", fleet.labels, LABELS_S)
     span = Span(now_ns - wanted.hours * _HOUR_NS, now_ns)
     points, listed = await shelf.share(("plot", wanted.hours), lambda db: _lately(db, span))
     places = {number: wanted.address({"hours": str(number)}) for number in incidents_page.HOURS}
@@ -155,13 +157,14 @@ def _list(part: FleetPage, labels: Labels, wanted: Wish, now_ns: int) -> Markup:
         (
             "Gateways ",
             el("span", words.number(part.matching), class_="dim"),
+            " ",
             el("a", "show all", href="/", class_="tag") if wanted.narrowed else NOTHING,
         )
     )
     everything = part.matching <= ROWS or wanted.filters.state or wanted.order != "name"
     return el(
         "section",
-        el("h2", title, class_="head"),
+        el("h2", title),
         _form(labels, wanted),
         el(
             "div",
@@ -229,7 +232,17 @@ def _select(name: str, options: Sequence[tuple[str, str]], chosen: str, label: s
     )
 
 
-_HEAD = ("Gateway", "State", "Since", "Radio", "Supply", "Backlog", "Last reading", "Agent", "")
+_HEAD = (
+    "Gateway",
+    "State",
+    "Since",
+    "Radio",
+    "Supply",
+    "Backlog",
+    "Last reading",
+    "Agent",
+    "Labels",
+)
 
 
 def _rows(rows: Iterable[FleetRow], wanted: Wish, now_ns: int) -> Markup:

@@ -22,6 +22,7 @@ from gateway.centre.web.verdict_words import cause_pill, confidence, gap, held_b
 from gateway.correlation.verdict import Loss
 from gateway.event import TROUBLE
 from gateway.host.reboot import RebootClass
+from gateway.host.sample import SOURCE
 
 HOURS = {1: "1 h", 6: "6 h", 24: "24 h"}
 DEFAULT_HOURS = 6
@@ -29,7 +30,6 @@ KEPT_NS = 30 * 86_400_000_000_000
 """How far back events are looked for."""
 EVENTS = 50
 MAX_READINGS = 400
-HOLE_NS = 120_000_000_000
 _HOUR_NS = 3_600_000_000_000
 _ORDERLY = frozenset(
     {
@@ -80,8 +80,8 @@ def body(known: _Known, hours: int, span: Span, now_ns: int) -> Markup:
     return el(
         "div",
         _summary(picture, now_ns),
-        el("div", _supply(known, span), _radio(known, span), class_="two"),
         _spans(name, hours),
+        el("div", _supply(known, span), _radio(known, span), class_="two"),
         _losses(picture.losses, now_ns),
         _sessions(picture.sessions, now_ns),
         _reboots(picture.boots, now_ns),
@@ -143,12 +143,16 @@ def _away(sessions: Sequence[SessionRow], span: Span) -> list[Mark]:
     return marks
 
 
+def _hole(span: Span) -> int:
+    return max(curves.HOLE_NS, 3 * (span.to_ns - span.from_ns) // curves.STEPS)
+
+
 def _supply(known: _Known, span: Span) -> Markup:
-    low = (Mark(a, b, "loud", "under-voltage") for a, b in known.vitals.low)
+    low = (Mark(a, b, "low", "under-voltage") for a, b in known.vitals.low)
     return card(
         "Supply",
         plot(
-            [Curve(known.vitals.volts, hole_ns=HOLE_NS)],
+            [Curve(known.vitals.volts, hole_ns=_hole(span))],
             span.from_ns,
             span.to_ns,
             label="Supply voltage",
@@ -160,7 +164,7 @@ def _supply(known: _Known, span: Span) -> Markup:
 
 def _radio(known: _Known, span: Span) -> Markup:
     curves_ = [
-        Curve(points, kind, name, hole_ns=HOLE_NS)
+        Curve(points, kind, name, hole_ns=_hole(span))
         for (name, points), kind in zip(known.vitals.levels, ("one", "two"), strict=False)
     ]
     return card(
@@ -234,25 +238,42 @@ def _reboots(boots: Sequence[BootRow], now_ns: int) -> Markup:
 
 
 def _readings(readings: Sequence[readout.Latest], now_ns: int) -> Markup:
-    rows: list[tuple[Child, ...]] = []
-    for one in readings[:MAX_READINGS]:
-        good = one.quality == "good"
-        quality = one.quality if not one.cause else f"{one.quality}: {words.plain(one.cause)}"
-        value = f"{words.shown(one.value)} {one.unit}".strip()
-        rows.append(
-            (
-                f"{one.device}.{one.point}",
-                el("b", value) if good else el("span", value, class_="dim"),
-                el("span", quality, class_="dim" if good else "warn-text"),
-                words.since(one.time_ns, now_ns),
-            )
-        )
-    left = len(readings) - len(rows)
+    """Return the newest readings, a table a device, the gateway's own host last."""
+    devices: dict[str, list[readout.Latest]] = {}
+    for one in sorted(readings, key=lambda one: one.device == SOURCE)[:MAX_READINGS]:
+        devices.setdefault(one.device, []).append(one)
+    left = max(0, len(readings) - MAX_READINGS)
     return card(
         f"Readings ({words.number(len(readings))})",
-        table(("Point", "Value", "Quality", "Age"), rows, empty="No reading was ever stored."),
+        el("div", (_device(name, devices[name], now_ns) for name in devices), class_="devices")
+        if devices
+        else el("p", "No reading was ever stored.", class_="dim"),
         el("p", f"{left} more are in the API.", class_="dim") if left else NOTHING,
     )
+
+
+def _device(name: str, readings: Sequence[readout.Latest], now_ns: int) -> Markup:
+    rows = [
+        el(
+            "tr",
+            el("th", one.point, scope="row"),
+            el("td", _value(one)),
+            el("td", words.since(one.time_ns, now_ns), class_="dim"),
+        )
+        for one in readings
+    ]
+    return el("div", el("h3", name), el("table", el("tbody", rows), class_="points"))
+
+
+def _value(one: readout.Latest) -> Child:
+    value = f"{words.shown(one.value)} {one.unit}".strip()
+    if one.quality == "good":
+        return el("b", value)
+    # That a device has nothing to tell is no trouble.
+    kind = "dim" if one.cause == "null_pattern" else "warn-text"
+    why = "not available" if one.cause == "null_pattern" else words.plain(one.cause)
+    said = why if one.value is None else f"{value} {one.quality}: {why}"
+    return el("span", said, class_=kind, title=f"{one.quality}: {one.cause}")
 
 
 def _events(events: Sequence[queries.Row], now_ns: int) -> Markup:

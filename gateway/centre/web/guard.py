@@ -23,8 +23,6 @@ from gateway.process.clock import Clock
 
 LOGGER = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-VISIT = "gateway.visit"
-"""Where a request carries its `Visit`; ``None`` without a login."""
 _OPEN = ("/login", "/static/")
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _PLAIN, _SECURE = "gateway_visit", "__Host-gateway_visit"
@@ -89,19 +87,14 @@ class Guard:
             return web.Response(
                 status=421, text="this page does not go by that name; see web.hosts\n"
             )
-        request[VISIT] = None
-        if self.users is None or request.path.startswith(_OPEN):
-            return await handler(request)
-        visit = self.visit(request)
-        if visit is not None:
-            request[VISIT] = visit
+        if self.users is None or request.path.startswith(_OPEN) or self.visit(request):
             return await handler(request)
         if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
-            raise web.HTTPSeeOther(address("login", next=_local(request.path_qs)))
+            return _see(address("login", next=_local(request.path_qs)))
         return web.Response(status=401, text="log in first\n")
 
     def visit(self, request: web.Request) -> Visit | None:
-        """Return the session a request belongs to."""
+        """Return the session a request belongs to; ``None`` without a login."""
         cookie = request.cookies.get(self._name(request, _PLAIN, _SECURE), "")
         return self.visits.find(cookie, self._clock.now()) if cookie else None
 
@@ -188,19 +181,19 @@ class Guard:
             return self._show(request, target, "Name or password is wrong.", 403)
         self._attempts.forgive(who)
         LOGGER.info("login to the page user=%s address=%s", name, who)
-        done = web.HTTPSeeOther(target)
+        done = _see(target)
         token = self.visits.begin(name, self._clock.now())
         self._set_cookie(request, done, _PLAIN, _SECURE, token)
         self._drop_cookie(request, done, _FORM_PLAIN, _FORM_SECURE)
         return done
 
     async def _logout(self, request: web.Request) -> web.StreamResponse:
-        visit = request[VISIT]
+        visit = self.visit(request)
         field = (await request.post()).get("form", "")
         if not same_origin(request) or visit is None or field != visit.form:
             raise web.HTTPForbidden(text="this form is not from this page\n")
         self.visits.end(request.cookies.get(self._name(request, _PLAIN, _SECURE), ""))
-        done = web.HTTPSeeOther("/login")
+        done = _see("/login")
         self._drop_cookie(request, done, _PLAIN, _SECURE)
         return done
 
@@ -250,6 +243,10 @@ class Guard:
             named = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
             return named[:64] or peer
         return peer
+
+
+def _see(target: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": target, "Cache-Control": "no-store"})
 
 
 def same_origin(request: web.Request) -> bool:

@@ -137,11 +137,11 @@ def _row(row: IncidentRow, now_ns: int) -> Markup:
         lasted = words.age((row.ended_ns - row.started_ns) / words.SECOND_NS)
     lost = words.number(row.lost)
     cells: tuple[tuple[str, Child], ...] = (
-        ("strong", incident_link(row.identity, words.instant(row.started_ns, now_ns))),
-        ("", cause_pill(row.cause, quiet=row.quiet)),
-        ("", f"{lost}, {row.pending} still away" if row.pending else lost),
+        ("bare", incident_link(row.identity, words.instant(row.started_ns, now_ns))),
+        ("bare", cause_pill(row.cause, quiet=row.quiet)),
+        ("", f"{lost} ({row.pending} still away)" if row.pending else lost),
         ("", lasted),
-        ("whole" if row.groups else "", group_tags(row.groups) if row.groups else "–"),
+        ("whole" if row.groups else "none", group_tags(row.groups) if row.groups else "–"),
         ("", confidence(row.confidence)),
     )
     return el(

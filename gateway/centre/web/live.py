@@ -41,9 +41,15 @@ class News:
 class Hub:
     """The open streams. `look` returns the news since it was last asked."""
 
-    def __init__(self, look: Callable[[], Awaitable[News]], every_s: float = EVERY_S) -> None:
+    def __init__(
+        self,
+        look: Callable[[], Awaitable[News]],
+        every_s: float = EVERY_S,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
         self._look = look
         self._every_s = every_s
+        self._heartbeat_s = heartbeat_s
         self._queues: set[asyncio.Queue[bytes | None]] = set()
         self._watched = asyncio.Event()
         self._counts: tuple[tuple[str, int], ...] = ()
@@ -119,7 +125,7 @@ class Hub:
             while True:
                 message: bytes | None = b": still here\n\n"
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(HEARTBEAT_S):
+                    async with asyncio.timeout(self._heartbeat_s):
                         message = await queue.get()
                 if message is None or not allowed():
                     break
@@ -140,6 +146,10 @@ class Hub:
     def close(self) -> None:
         """End every stream: the centre stops."""
         self._closed = True
+        self.cut()
+
+    def cut(self) -> None:
+        """End the streams of now; the pages come again."""
         for queue in list(self._queues):
             self._queues.discard(queue)
             queue.put_nowait(None)

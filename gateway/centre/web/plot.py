@@ -83,8 +83,8 @@ def plot(
     picture = el(
         "svg",
         el("title", label),
-        (_band(mark, x, from_ns, to_ns, body_height) for mark in marks),
         (_level(y(v) * body_height / 100, "grid") for v in ticks),
+        (_band(mark, x, from_ns, to_ns, body_height) for mark in marks),
         _instants(from_ns, to_ns, x, body_height),
         (
             _level(y(v) * body_height / 100, "limit", title)
@@ -184,18 +184,21 @@ def _band(mark: Mark, x: Scale, from_ns: int, to_ns: int, height: int) -> Markup
     left, right = x(max(mark.from_ns, from_ns)), x(min(mark.to_ns, to_ns))
     if right < 0 or left > 100:
         return NOTHING
-    shapes = join(
-        (
-            el("title", mark.title),
-            el("rect", x=_pc(left), y=0, width=_pc(max(0.0, right - left)), height=height),
-            el("line", x1=_pc(left), x2=_pc(left), y1=0, y2=height),
-            el("circle", cx=_pc(left), cy=6, r=4.5),
-            # Broad enough for a finger.
-            el("rect", x=_pc(max(0.0, left - 1)), y=0, width="2.5%", height=height, class_="touch"),
-        )
-    )
+    left = max(0.0, left)
+    shapes = [
+        el("title", mark.title),
+        el("rect", x=_pc(left), y=0, width=_pc(max(0.0, right - left)), height=height),
+    ]
+    if mark.href is None:
+        return el("g", shapes, class_=f"band {mark.kind}")
+    shapes += [
+        el("line", x1=_pc(left), x2=_pc(left), y1=0, y2=height),
+        el("circle", cx=_pc(left), cy=6, r=4.5),
+        # Broad enough for a finger.
+        el("rect", x=_pc(max(0.0, left - 1)), y=0, width="2.5%", height=height, class_="touch"),
+    ]
     body = el("g", shapes, class_=f"band {mark.kind}")
-    return el("a", body, href=mark.href, aria_label=mark.title) if mark.href else body
+    return el("a", body, href=mark.href, aria_label=mark.title)
 
 
 def _level(y: float, kind: str, title: str = "") -> Markup:

@@ -50,14 +50,19 @@ class Shelf:
         async with self._room:
             return await asyncio.to_thread(self._run, query)
 
-    async def share(self, key: Hashable, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a query, or hand out the answer of `key` if it is younger than `SHARED_S`."""
+    async def share(
+        self,
+        key: Hashable,
+        query: Callable[[sqlite3.Connection], T],
+        for_s: float = SHARED_S,
+    ) -> T:
+        """Run a query, or hand out the answer of `key` if it is younger than `for_s`."""
         answer = self._answers.setdefault(key, _Answer())
         self._answers.move_to_end(key)
         while len(self._answers) > KEPT:
             self._answers.popitem(last=False)
         async with answer.lock:
-            if self._clock.now() - answer.at > SHARED_S:
+            if self._clock.now() - answer.at > for_s:
                 answer.value = await self.ask(query)
                 answer.at = self._clock.now()
             return cast(T, answer.value)

@@ -152,7 +152,7 @@ def _footer(viewer: Viewer) -> Markup:
         "footer",
         "Times are UTC. Page of ",
         el("time", words.full(viewer.now_ns), datetime=iso(viewer.now_ns), id="now"),
-        el("noscript", " Without scripts this page stands still: reload it for news."),
+        el("span", " Without scripts it stands still: reload it for news.", id="still"),
     )
 
 

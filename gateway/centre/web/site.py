@@ -15,12 +15,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.centre.web import fleet_page, gateway_page, incident_page, incidents_page
-from gateway.centre.web.guard import MAX_FORM, VISIT, Guard, Handler, dress
+from gateway.centre.web.guard import MAX_FORM, Guard, Handler, dress
 from gateway.centre.web.live import Hub
 from gateway.centre.web.news import Lookout
 from gateway.centre.web.shelf import Shelf
 from gateway.centre.web.shell import ASSETS, Viewer, problem
-from gateway.centre.web.visitors import Visit
 from gateway.config.centre import WebSettings
 from gateway.errors import ConfigError, StoreError
 from gateway.process.clock import Clock
@@ -144,7 +143,7 @@ class Site:
 
     def _viewer(self, request: web.Request) -> Viewer | None:
         """Return who looks; ``None``: somebody who has yet to log in."""
-        visit: Visit | None = request.get(VISIT)
+        visit = self._guard.visit(request)
         now_ns = self._clock.wall_ns()
         if visit is not None:
             return Viewer(self._node, now_ns, visit.user, visit.form)

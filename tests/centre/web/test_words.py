@@ -42,7 +42,7 @@ def test_an_instant_of_today_is_a_time_of_day() -> None:
 def test_values_as_people_read_them() -> None:
     """Booleans are states, floats have six digits, counts have groups."""
     shown = [words.shown(v) for v in (None, True, False, 230.123456, 1e-9, "x", 7)]
-    assert shown == ["–", "on", "off", "230.123", "1e-09", "x", "7"]
+    assert shown == ["–", "on", "off", "230.123", "1e\u221209", "x", "7"]
     assert words.number(1234567) == "1\u202f234\u202f567"
     assert [words.size(n) for n in (12, 1500, 3_200_000, 10**15)] == [
         "12 B",

@@ -163,6 +163,8 @@
     });
   }
 
+  const still = document.getElementById("still");
+  if (still) still.hidden = true;
   setClock();
   showOwnTime();
   setInterval(showAges, 1000);
