@@ -158,7 +158,9 @@ def _bars(key: str, losses: Sequence[Loss], now_ns: int) -> str:
     longest = max((_away_s(loss, now_ns) for loss in ordered), default=1.0) or 1.0
     height = 16 * len(ordered)
     frame = Frame(180, 8, 460, height, 0.0, longest, 0, 1)
-    marks = list(x_axis(frame, [(tick, span(tick)) for tick in round_steps(0, longest, 4)]))
+    marks = list(
+        x_axis(frame, [(tick, span(tick) if tick else "0") for tick in round_steps(0, longest, 4)])
+    )
     for place, loss in enumerate(ordered):
         y, seconds = 8 + 16 * place, _away_s(loss, now_ns)
         back = loss.returned_ns is not None

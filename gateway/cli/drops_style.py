@@ -32,7 +32,7 @@ vertical-align:top;overflow-wrap:anywhere}
 th{white-space:nowrap}
 td.n,th.n{text-align:right;white-space:nowrap}
 td.t{white-space:nowrap}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem .8rem;margin:.5rem 0}
+dl{display:grid;grid-template-columns:fit-content(16rem) 1fr;gap:.1rem .8rem;margin:.5rem 0}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 summary{cursor:pointer;padding:.3rem 0}
 code{font-family:ui-monospace,monospace;font-size:.9em;overflow-wrap:anywhere}

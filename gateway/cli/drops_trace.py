@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TypeGuard
 
 from gateway.cli.drops_axes import Frame, svg, x_axis, y_axis
 from gateway.cli.drops_words import shown
@@ -17,6 +18,10 @@ from gateway.correlation.verdict import Loss
 BEFORE_S, AFTER_S = 180.0, 10.0
 """What is shown around the loss as the centre saw it: two minutes before, and up to one that it
 may be late."""
+STALE_S = 15.0
+"""What a look says is not taken to hold longer."""
+MAX_VALUE = 10_000.0
+"""Beyond it nothing is a voltage or a level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +63,12 @@ def _around(loss: Loss, evidence: GatewayEvidence) -> Iterator[Trace]:
 
 def trace(key: str, gateway: str, points: Sequence[Trace]) -> str:
     """Plot a gateway's supply and radio level in the two minutes before it was lost."""
-    volts = [(p.seconds, p.volts) for p in points if p.volts is not None]
-    levels = [(p.seconds, p.dbm) for p in points if p.dbm is not None]
+    volts = [(p.seconds, p.volts) for p in points if _plausible(p.volts)]
+    levels = [(p.seconds, p.dbm) for p in points if _plausible(p.dbm)]
     low = [p.seconds for p in points if p.undervoltage]
-    marks: list[str] = []
-    upper = _small(volts, 22, (4.5, 5.2) if _five_volts(volts) else None)
-    lower = _small(levels, 112, (-95.0, -40.0))
-    for seconds in low:
-        x = upper.x(seconds)
-        marks.append(f'<rect class="shade" x="{x - 1}" y="{upper.top}" width="2" height="70"/>')
+    upper = _small(volts, 36, (4.5, 5.2) if all(value < 6 for _, value in volts) else None)
+    lower = _small(levels, 126, (-95.0, -40.0))
+    marks = list(_low(upper, points))
     for frame, values, unit in ((upper, volts, "V"), (lower, levels, "dBm")):
         marks += y_axis(frame, [(n, f"{n:g}") for n in (frame.y_from, frame.y_to)])
         marks.append(f'<text x="38" y="{frame.top - 4}">{unit}</text>')
@@ -84,10 +86,29 @@ def trace(key: str, gateway: str, points: Sequence[Trace]) -> str:
         f"trace-{key}",
         f"Supply and radio of {shown(gateway, 64)} before it was lost",
         _trace_words(volts, levels, low),
-        (260, 208),
+        (260, 222),
         marks,
         "small",
     )
+
+
+def _plausible(value: float | None) -> TypeGuard[float]:
+    """Say whether a gateway's number can be drawn: it may send any."""
+    return value is not None and math.isfinite(value) and abs(value) < MAX_VALUE
+
+
+def _low(frame: Frame, points: Sequence[Trace]) -> Iterator[str]:
+    """Yield the stretches in which the alarm said under-voltage, each until the next look."""
+    later = [*(point.seconds for point in points[1:]), AFTER_S]
+    for point, until in zip(points, later, strict=False):
+        if point.undervoltage:
+            x = frame.x(point.seconds)
+            end = frame.x(min(until, point.seconds + STALE_S, max(point.seconds, 0.0)))
+            width = round(max(2.0, end - x), 1)
+            yield (
+                f'<rect class="shade" x="{x}" y="{frame.top}" width="{width}" '
+                f'height="{frame.height}"/>'
+            )
 
 
 def _trace_words(
@@ -113,10 +134,6 @@ def _trace_words(
     else:
         said.append("radio not known")
     return "; ".join(said) + "."
-
-
-def _five_volts(volts: Sequence[tuple[float, float]]) -> bool:
-    return all(value < 6 for _, value in volts)
 
 
 def _small(

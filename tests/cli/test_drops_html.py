@@ -93,6 +93,7 @@ def checked(html: str) -> Page:
         }
         for number in re.findall(r"[-\d.e]+", " ".join(_geometry(tree))):
             assert abs(float(number)) < 5000
+        assert re.fullmatch(r"[-\d.e\s]*", " ".join(_geometry(tree))), "no NaN, no infinity"
     style = re.findall(r"(?s)<style>(.*?)</style>", html)
     assert len(style) == 1 and "url(" not in style[0] and "@import" not in style[0]
     assert "prefers-color-scheme:dark" in style[0]
@@ -162,13 +163,8 @@ def test_hostile_gateways(text: str) -> None:
 @settings(max_examples=60, deadline=None)
 def test_any_gateway(text: str, value: float, second: float) -> None:
     """Any text and any number a gateway can send leave the page well-formed."""
-    some = Trace(second, value, True, value, None)
-    finite = [one for one in (some, Trace(-5.0, 5.0, None, None)) if _plausible(one)]
-    checked(written(hostile(text, 3), {f"{text}{place}": finite for place in range(3)}))
-
-
-def _plausible(one: Trace) -> bool:
-    return one.volts is not None and abs(one.volts) < 1e6
+    some = [Trace(second, value, True, value, None), Trace(12.0, 5.0, None, None)]
+    checked(written(hostile(text, 3), {f"{text}{place}": some for place in range(3)}))
 
 
 def test_a_large_incident_is_a_small_page() -> None:
