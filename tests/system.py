@@ -56,6 +56,7 @@ def _libmodbus() -> str | None:
 
 PROGRAMS = {
     "gcc": Program(_command("gcc"), "build-essential"),
+    "upsd": Program(_file("/lib/nut/upsd"), "nut-server"),
     "make": Program(_command("make"), "build-essential"),
     "libmodbus": Program(_libmodbus, "libmodbus-dev build-essential"),
     "e2fsprogs": Program(_command("e2fsck"), "e2fsprogs"),
@@ -65,6 +66,8 @@ PROGRAMS = {
     "tc": Program(_command("tc"), "iproute2"),
     "chromium": Program(_command("chromium"), "chromium"),
     "systemd-analyze": Program(_command("systemd-analyze"), "systemd"),
+    "nginx": Program(_command("nginx"), "nginx-light"),
+    "haproxy": Program(_command("haproxy"), "haproxy"),
     "prometheus": Program(_command("prometheus"), "prometheus"),
     "promtool": Program(_command("promtool"), "prometheus"),
 }

@@ -18,14 +18,12 @@ from gateway.agent import host_evidence
 from gateway.agent.boot_records import TraceFile, trace_point
 from gateway.agent.boots import Boots, Instant
 from gateway.agent.host_metrics import HostCounters, samples
+from gateway.agent.host_threads import HostThread, host_threads
 from gateway.agent.host_words import choice_fields, line_of, number, places, verdict_fields
 from gateway.agent.metrics import Sample as MetricSample
-from gateway.agent.modem import PERIOD_S as MODEM_PERIOD_S
-from gateway.agent.modem import ModemReader
 from gateway.agent.probes import Probes
 from gateway.agent.recorder import Recorder
 from gateway.agent.sampler import Sampler
-from gateway.agent.ticker import Ticker
 from gateway.config.host import HostSettings
 from gateway.event import Event, EventKind, Scalar
 from gateway.host import shutdown
@@ -42,9 +40,9 @@ from gateway.reading import Row, Schema, SchemaBlock
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 1.0
-RING = 120
-"""Two minutes of looks."""
+TRACE_S = 120.0
+RING = 150
+"""Two minutes of looks, and those out of turn."""
 LOG_S = 3600.0
 WRITE_S = 3600.0
 STOP_S = 1.0
@@ -81,7 +79,8 @@ class Host:
         self._traced_ns = 0
         self._telling = Telling()
         self._traces = Bucket()
-        self._threads: list[Ticker] = []
+        self._threads: list[HostThread] = []
+        self._ups_fault = ""
         self._stopping = False
         self._point: tuple[Schema, dict[int, int]] | None = None
         self._previous = previous
@@ -125,24 +124,31 @@ class Host:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the agent has left
                 loop.call_soon_threadsafe(call, *args)
 
-        def look() -> None:
-            sample = self._sampler.sample()
-            hand_over(self.take, sample, self._sampler.disconnections())
-
-        self._sampler.on_choice = lambda choice: hand_over(self._chosen, choice)
-        self._threads = [Ticker("host.look", LOOK_S, look, self._clock)]
-        if self._settings.modem != "none":
-            modem = ModemReader(self._probes, self._settings.modem)
-            self._threads.append(
-                Ticker(
-                    "host.modem",
-                    MODEM_PERIOD_S,
-                    lambda: self._sampler.mobile(modem.read()),
-                    self._clock,
-                )
-            )
+        self._threads = host_threads(
+            self._settings,
+            self._sampler,
+            self._probes,
+            self._clock,
+            hand_over,
+            self.take,
+            self._chosen,
+            self._ups_said,
+        )
         for thread in self._threads:
             thread.start()
+
+    def _ups_said(self, fault: str) -> None:
+        """Tell once when the UPS's word is missing, and when it is there again."""
+        before, self._ups_fault = self._ups_fault, fault
+        if bool(fault) == bool(before):
+            return
+        source = self._settings.supply
+        if fault:
+            logger.warning("supply says nothing source=%s reason=%r", source, fault)
+            self._event(EventKind.DEVICE_DOWN, device=source, cause="no_reply", text=fault)
+        else:
+            logger.info("supply speaks again source=%s", source)
+            self._event(EventKind.DEVICE_UP, device=source)
 
     async def run(self) -> None:
         """Record an aggregate every `aggregate_s` and the hourly line, until cancelled."""
@@ -290,7 +296,8 @@ class Host:
 
     def _trace(self, reason: str) -> None:
         """Record the looks of the last two minutes that no trace has recorded yet."""
-        fresh = [s for s in self._ring if s.source_time_ns > self._traced_ns]
+        since_ns = max(self._traced_ns, self._clock.boottime_ns() - int(TRACE_S * 1e9))
+        fresh = [s for s in self._ring if s.source_time_ns > since_ns]
         if not fresh or not self._traces.take(self._clock.now()):
             return  # what is held back comes with the next trace, if that is within two minutes
         self._traced_ns = fresh[-1].source_time_ns

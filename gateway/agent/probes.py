@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.host import firmware
+from gateway.host import firmware, rtnetlink
 from gateway.process.clock import HostFiles
 
 NETLINK_GENERIC = 16
@@ -113,6 +113,22 @@ def _open() -> socket.socket:
     return opened
 
 
+def link_socket() -> socket.socket | None:
+    """Open a socket on which the kernel tells of its interfaces; ``None``: it does not let us."""
+    try:
+        opened = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, rtnetlink.NETLINK_ROUTE
+        )
+    except OSError:
+        return None
+    try:
+        opened.bind((0, rtnetlink.GROUP_LINK))
+    except OSError:
+        opened.close()
+        return None
+    return opened
+
+
 def no_firmware(command: str) -> bytes | None:
     """Be a machine without the Raspberry Pi's firmware."""
     return None
@@ -166,3 +182,4 @@ class Probes:
     netlink: Netlink = field(default_factory=KernelNetlink)
     firmware: Callable[[str], bytes | None] = firmware_reply
     program: Callable[[Sequence[str], float], bytes | None] = program_output
+    link_news: Callable[[], socket.socket | None] = link_socket

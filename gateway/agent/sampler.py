@@ -12,9 +12,10 @@ from gateway.agent.probes import Probes
 from gateway.agent.wifi import Wifi
 from gateway.config.host import HostSettings
 from gateway.host import firmware, link
-from gateway.host.alarm import AlarmKind, alarm_state, combine
+from gateway.host.alarm import AlarmKind, UnderVoltage, alarm_state, combine
 from gateway.host.link import LinkKind, LinkState
 from gateway.host.nl80211 import Disconnected
+from gateway.host.nut import UpsReading
 from gateway.host.processor import THROTTLE_PATH, celsius, temperature_path
 from gateway.host.radio import Level
 from gateway.host.sample import LinkSample, Sample
@@ -33,6 +34,8 @@ JUMP = 0.5
 Point = tuple[float, float]
 """Volts of the Modbus point that is the supply, and `now` when they were read."""
 POINT_STALE_S = 30.0
+UPS_STALE_S = 15.0
+"""As upsd itself believes a driver that says nothing (its MAXAGE)."""
 
 
 class Sampler:
@@ -57,6 +60,8 @@ class Sampler:
         self._lock = threading.Lock()
         self._point: Point | None = None
         self._mobile: tuple[Mapping[str, Level], float] = ({}, 0.0)
+        self._ups: tuple[UpsReading, float] | None = None
+        self._alarm_rang = False
 
     @property
     def limits_v(self) -> tuple[float | None, float | None]:
@@ -74,6 +79,17 @@ class Sampler:
         """Take the volts of the Modbus point that is the supply."""
         with self._lock:
             self._point = None if volts is None else (volts, self._clock.now())
+
+    def ups(self, reading: UpsReading) -> None:
+        """Take what the UPS that is the supply says."""
+        with self._lock:
+            self._ups = (reading, self._clock.now())
+
+    def alarm_rang(self) -> None:
+        """Take the kernel's word that the under-voltage alarm was set: the next look has it, even
+        when it is over by then."""
+        with self._lock:
+            self._alarm_rang = True
 
     def mobile(self, levels: Mapping[str, Level]) -> None:
         """Take what the modems hear."""
@@ -102,16 +118,19 @@ class Sampler:
         if self._detected_at is None or (lost and now - self._detected_at >= DETECT_S):
             self.detect()
         volts = self._supply(now)
-        suspect = volts is not None and (not is_plausible(volts) or self._jumped(volts))
+        kind = None if self.choice.source is None else self.choice.source.kind
+        suspect = volts is not None and (not is_plausible(volts, kind) or self._jumped(volts))
         self._volts = volts
-        alarm = alarm_state(self.choice.alarm, self._alarm_data())
+        alarm = self._alarm()
         _, crit_v = self.limits_v
         self._looks += 1
         return Sample(
             source_time_ns=self._clock.boottime_ns(),
             volts=volts,
             suspect=suspect,
-            undervoltage=combine(alarm, None if suspect else volts, crit_v),
+            undervoltage=combine(
+                alarm, None if suspect else volts, crit_v, self._ups_now(now).alarm
+            ),
             celsius=celsius(self._files.read(self._temperature)) if self._temperature else None,
             throttled=self._is_throttled(),
             route=link.default_route(
@@ -134,9 +153,26 @@ class Sampler:
             if point is None or now - point[1] > POINT_STALE_S:
                 return None
             return point[0] * source.scale
+        if source.kind is SupplyKind.NUT:
+            volts = self._ups_now(now).volts
+            return None if volts is None else volts * source.scale
         if source.kind is SupplyKind.PMIC:
             return source.volts(self._probes.firmware(firmware.READ_SUPPLY))
         return source.volts(self._files.read(source.path, 64))
+
+    def _ups_now(self, now: float) -> UpsReading:
+        """Return what the UPS said, nothing if that is too long ago or there is none."""
+        with self._lock:
+            held = self._ups
+        if held is None or now - held[1] > UPS_STALE_S:
+            return UpsReading()
+        return held[0]
+
+    def _alarm(self) -> UnderVoltage:
+        with self._lock:
+            rang, self._alarm_rang = self._alarm_rang, False
+        state = alarm_state(self.choice.alarm, self._alarm_data())
+        return UnderVoltage.UNDER if rang and self.choice.alarm is not None else state
 
     def _jumped(self, volts: float) -> bool:
         return self._volts is not None and abs(volts - self._volts) > JUMP * abs(self._volts)

@@ -19,11 +19,14 @@ import gateway
 from gateway.agent.probes import Probes
 from gateway.agent.sampler import Sampler
 from gateway.agent.spool.opening import DEFAULT_BYTES, DEFAULT_SHARE
+from gateway.agent.ups import UpsReader
 from gateway.cli.findings import Finding, ok, problem, warning
 from gateway.config.agent import AgentSettings
 from gateway.host.alarm import UnderVoltage
 from gateway.host.link import LinkKind
+from gateway.host.nut import UpsReading, ups_name
 from gateway.host.sample import LinkSample, Sample
+from gateway.host.supply import SupplyKind, SupplySource
 from gateway.process.clock import Clock
 from gateway.process.timesync import TimeSync
 
@@ -167,13 +170,20 @@ def _wear(device: int, probes: Probes) -> Iterator[Finding]:
 def supply_and_radio(settings: AgentSettings, probes: Probes) -> list[Finding]:
     """Say which sources were found and what they say now."""
     sampler = Sampler(settings.host, probes, Clock())
+    ups = ups_name(settings.host.supply)
+    said = UpsReading()
+    if ups is not None:
+        reader = UpsReader(ups)
+        said = reader.read()
+        reader.close()
+        sampler.ups(said)
     try:
         sample = sampler.sample()
         choice = sampler.choice
         warn_v = sampler.limits_v[0]
     finally:
         probes.netlink.close()
-    found = [_supply(sample, None if choice.source is None else choice.source.name, warn_v)]
+    found = [_supply(sample, choice.source, warn_v, said.fault)]
     if choice.source is None and choice.rejected:
         found[0] = Finding(
             found[0].level,
@@ -184,7 +194,10 @@ def supply_and_radio(settings: AgentSettings, probes: Probes) -> list[Finding]:
     return [*found, *_radio(sample)]
 
 
-def _supply(sample: Sample, source: str | None, warn_v: float | None) -> Finding:
+def _supply(
+    sample: Sample, chosen: SupplySource | None, warn_v: float | None, fault: str
+) -> Finding:
+    source = None if chosen is None else chosen.name
     alarm = sample.undervoltage
     cure = "check power supply, cable and load; measure at the board's connector"
     if alarm is UnderVoltage.UNDER:
@@ -197,8 +210,12 @@ def _supply(sample: Sample, source: str | None, warn_v: float | None) -> Finding
         cure = 'name a source: [host] supply = "DEVICE.POINT" of a DC meter, or an INA2xx on I²C'
         return warning("supply", "neither voltage nor alarm can be read on this machine", cure)
     if sample.volts is None:
-        how = "it is read when the agent runs" if "." in source else "check its driver: dmesg"
-        return warning("supply", f"{source} says nothing now", how)
+        how = "check its driver: dmesg"
+        if chosen is not None and chosen.kind is SupplyKind.POINT:
+            how = f"it is read when the agent runs: gateway read {source}"
+        what, _, cure = fault.rpartition("; ")
+        said = f" ({what or fault})" if fault else " now"
+        return warning("supply", f"{source} says nothing{said}", cure or how)
     if sample.suspect or (warn_v is not None and sample.volts < warn_v):
         return warning("supply", f"{source}:{_volts(sample)}", cure)
     return ok("supply", f"{source}:{_volts(sample)}")

@@ -118,6 +118,7 @@ def parse(
     gateway = root.section("gateway", required=True)
     plain = AgentSettings("", UplinkSettings(""))
     buses = parse_buses(root, profiles)
+    serials = parse_serials(root, formats, buses)
     settings = AgentSettings(
         gateway_id=gateway.text(
             "id",
@@ -142,8 +143,8 @@ def parse(
         uplink=_uplink(root.section("uplink", required=True), root.has_table("uplink")),
         spool=_spool(root.section("spool")),
         buses=buses,
-        serials=parse_serials(root, formats, buses),
-        host=parse_host(root.section("host"), buses),
+        serials=serials,
+        host=parse_host(root.section("host"), buses, serials),
         metrics=_metrics(root.section("metrics")),
         revision=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12],
     )

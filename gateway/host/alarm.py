@@ -89,13 +89,18 @@ def alarm_state(source: AlarmSource | None, data: bytes | None) -> UnderVoltage:
     return UnderVoltage.UNDER if known else UnderVoltage.OK
 
 
-def combine(alarm: UnderVoltage, volts: float | None, crit_v: float | None) -> UnderVoltage:
-    """Put alarm and voltage together: one that says "under" is believed, and "ok" takes one that
-    can tell."""
+def combine(
+    alarm: UnderVoltage,
+    volts: float | None,
+    crit_v: float | None,
+    other: UnderVoltage = UnderVoltage.UNKNOWN,
+) -> UnderVoltage:
+    """Put alarm and voltage together, with the `other` word of a UPS: one that says "under" is
+    believed, and "ok" takes one that can tell."""
     by_volts = UnderVoltage.UNKNOWN
     if volts is not None and crit_v is not None:
         by_volts = UnderVoltage.UNDER if volts < crit_v else UnderVoltage.OK
-    found = {alarm, by_volts}
+    found = {alarm, by_volts, other}
     if UnderVoltage.UNDER in found:
         return UnderVoltage.UNDER
     return UnderVoltage.OK if UnderVoltage.OK in found else UnderVoltage.UNKNOWN

@@ -19,6 +19,7 @@ from enum import StrEnum
 from gateway.host import firmware
 from gateway.host.alarm import AlarmSource, find_alarm
 from gateway.host.hwmon import chips, inputs
+from gateway.host.nut import MAINS_V
 from gateway.host.sysfs import Evidence, decimal, integer, word
 
 LOWEST_V, HIGHEST_V = 3.0, 60.0
@@ -49,6 +50,7 @@ class SupplyKind(StrEnum):
     PMIC = "pmic"
     POWER_SUPPLY = "power_supply"
     IIO = "iio"
+    NUT = "nut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ class SupplySource:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the config asks for. `source`: ``auto``, ``none``, ``pmic``, ``hwmon:CHIP/inN``,
-    ``power_supply:NAME``, ``iio:DEVICE/voltageN`` or a point's ``device.point``. `ratio`: of a
-    voltage divider before the input; ``None``: there is none known."""
+    ``power_supply:NAME``, ``iio:DEVICE/voltageN``, ``nut:UPS@HOST`` or a point's ``source.point``.
+    `ratio`: of a voltage divider before the input; ``None``: there is none known."""
 
     source: str = "auto"
     ratio: float | None = None
@@ -90,9 +92,16 @@ class SupplyChoice:
     alarm_note: str = ""
 
 
-def plausible(volts: float | None) -> bool:
-    """Say whether this can be a gateway's supply."""
-    return volts is not None and LOWEST_V <= volts <= HIGHEST_V
+def plausible(volts: float | None, kind: SupplyKind | None = None) -> bool:
+    """Say whether this can be a gateway's supply.
+
+    What somebody named, a meter's or a UPS's input, may be the mains, and the mains may be gone.
+    """
+    if volts is None:
+        return False
+    if kind in (SupplyKind.POINT, SupplyKind.NUT):
+        return 0.0 <= volts <= MAINS_V
+    return LOWEST_V <= volts <= HIGHEST_V
 
 
 def choose(evidence: Evidence, wanted: Wanted) -> SupplyChoice:
@@ -215,6 +224,8 @@ def _named(evidence: Evidence, wanted: Wanted, rejected: list[str]) -> SupplySou
         return SupplySource(SupplyKind.PMIC, "ext5v", PMIC_PATH)
     if not name:
         return SupplySource(SupplyKind.POINT, wanted.source, scale=ratio)
+    if kind == "nut":
+        return SupplySource(SupplyKind.NUT, wanted.source, scale=ratio)
     candidates: list[SupplySource] = []
     if kind == "hwmon":
         candidates = [

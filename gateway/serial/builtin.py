@@ -13,6 +13,7 @@ _PLACES = {
     "json": ("gateway.serial.jsonlines", "JsonLines"),
     "nmea": ("gateway.serial.nmea", "Nmea"),
     "regex": ("gateway.serial.pattern", "Pattern"),
+    "vedirect": ("gateway.serial.vedirect", "VeDirect"),
 }
 
 

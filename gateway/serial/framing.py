@@ -117,11 +117,12 @@ class Framer:
             self._looked = max(0, len(self._data) - len(framing.end) + 1)
             return self._overlong()
         length = found + len(framing.end) + framing.tail
-        if length > framing.max_length:
-            return self._overlong(length)
-        if len(self._data) < length:
-            self._looked = found
+        is_long = length > framing.max_length
+        if len(self._data) < length and not (is_long and framing.start):
+            self._looked = found  # the tail too belongs to what will be dropped
             return False
+        if is_long:
+            return self._overlong(length)
         self._take(length)
         return True
 

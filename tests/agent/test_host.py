@@ -350,3 +350,26 @@ async def test_the_journals_line(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         " eth0.carrier=1 wlan0.carrier=1 cpu_c=52"
     )
     await bench.close()
+
+
+async def test_a_ups_that_cannot_be_asked_is_told_once(tmp_path: Path) -> None:
+    """And once when it can again; what is not said is no state of the supply."""
+    bench = Bench(tmp_path, HostSettings(modem="none", supply="nut:ups@localhost"))
+    fault = "upsd at localhost:3493: Connection refused; is nut-server running?"
+    for said in ("", fault, fault, "upsd at localhost:3493: timed out", "", ""):
+        bench.host._ups_said(said)
+    told = [(kind, fields["device"]) for kind, fields in bench.events() if "device" in fields]
+    assert told == [("device_down", "nut:ups@localhost"), ("device_up", "nut:ups@localhost")]
+    assert bench.events()[0][1]["text"] == fault
+    await bench.close()
+
+
+async def test_a_trace_is_two_minutes_whatever_was_looked_out_of_turn(tmp_path: Path) -> None:
+    """Extra looks at edges make no trace longer, and push no second out of it."""
+    bench = Bench(tmp_path)
+    for _ in range(140):
+        bench.look()
+    bench.look(undervoltage=UNDER)
+    trace = next(fields for kind, fields in bench.events() if kind == "trace")
+    assert trace["looks"] == 120
+    await bench.close()

@@ -13,8 +13,10 @@ from gateway.agent import host_evidence
 from gateway.agent.sampler import Sampler
 from gateway.config.host import HostSettings
 from gateway.host.alarm import UnderVoltage
+from gateway.host.nut import UpsReading
 from gateway.host.radio import Level
 from gateway.host.sample import Sample
+from gateway.host.supply import SupplyKind
 from tests.agent.host_fakes import RecordedNetlink, SetClock, SilentNetlink, probes, write
 from tests.host.golden import GOLDEN
 
@@ -188,3 +190,53 @@ def test_trees_of_garbage(data: st.DataObject, tmp_path_factory: pytest.TempPath
         assert len(sample.links) <= host_evidence.MAX_LINKS
     host_evidence.boot(probes(root, replies))
     shutil.rmtree(root)
+
+
+def test_a_ups_as_the_supply() -> None:
+    """Its volts, mains or none, and its word on the feed; silence is unknown, not good."""
+    clock = SetClock()
+    settings = HostSettings(supply="nut:ups@localhost", supply_crit_v=200.0)
+    sampler = Sampler(settings, probes(GOLDEN / "nothing/root"), clock)
+    first = sampler.sample()
+    assert (first.volts, first.undervoltage) == (None, UnderVoltage.UNKNOWN)
+    assert sampler.choice.source is not None and sampler.choice.source.kind is SupplyKind.NUT
+    sampler.ups(UpsReading(230.4, UnderVoltage.OK))
+    on_line = sampler.sample()
+    assert (on_line.volts, on_line.suspect, on_line.undervoltage) == (
+        230.4,
+        False,
+        UnderVoltage.OK,
+    )
+    sampler.ups(UpsReading(0.0, UnderVoltage.UNDER))
+    for _ in range(2):
+        on_battery = sampler.sample()
+        assert (on_battery.volts, on_battery.undervoltage) == (0.0, UnderVoltage.UNDER)
+    assert not on_battery.suspect
+    sampler.ups(UpsReading(fault="upsd: refused"))
+    assert sampler.sample().undervoltage is UnderVoltage.UNKNOWN
+    sampler.ups(UpsReading(230.4, UnderVoltage.OK))
+    clock.pass_s(16.0)
+    assert sampler.sample().volts is None
+
+
+def test_a_named_meter_may_measure_the_mains() -> None:
+    """A UPS's input over Modbus has 230 V; what is found by itself must be a gateway's feed."""
+    settings = HostSettings(supply="ups.input_voltage")
+    sampler = Sampler(settings, probes(GOLDEN / "nothing/root"), SetClock())
+    sampler.point(230.0)
+    assert not sampler.sample().suspect
+    sampler.point(9999.0)
+    assert sampler.sample().suspect
+
+
+def test_an_alarm_that_rang_is_in_the_next_look() -> None:
+    """Though it is over by then; once."""
+    sampler = sampler_of("pi-4")
+    assert sampler.sample().undervoltage is UnderVoltage.OK
+    sampler.alarm_rang()
+    assert sampler.sample().undervoltage is UnderVoltage.UNDER
+    assert sampler.sample().undervoltage is UnderVoltage.OK
+    without = sampler_of("nothing")
+    without.sample()
+    without.alarm_rang()
+    assert without.sample().undervoltage is UnderVoltage.UNKNOWN

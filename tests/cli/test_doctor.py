@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from gateway.agent.probes import Probes, no_firmware
 from gateway.cli import doctor, doctor_host, doctor_ports
 from gateway.cli.findings import Finding, Level, Probing, ok, problem
 from gateway.config.agent import AgentSettings, BusSettings, SpoolSettings, UplinkSettings
+from gateway.config.host import HostSettings
 from gateway.process.clock import Clock, HostFiles
 from gateway.process.port_owner import Owner
 from gateway.process.timesync import TimeSync
+from tests.rig import free_port
 
 
 class SilentNetlink:
@@ -229,6 +232,18 @@ def test_supply_and_radio(tmp_path: Path) -> None:
     assert supply.level is Level.OK and "12.05 V" in supply.evidence
     assert link.subject == "eth0" and link.level is Level.OK
     assert [one.evidence for one in rest] == ["no default route"]
+
+
+def test_a_supply_that_is_asked_for_elsewhere(tmp_path: Path) -> None:
+    """upsd that does not listen is said with its cure; a point is the running agent's to read."""
+    port = free_port()
+    named = replace(config(), host=HostSettings(supply=f"nut:ups@127.0.0.1:{port}"))
+    supply, *_ = doctor_host.supply_and_radio(named, probes(tmp_path))
+    assert supply.level is Level.WARNING and supply.cure == "is nut-server running?"
+    assert "Connection refused" in supply.evidence
+    point = replace(config(), host=HostSettings(supply="dc-meter.voltage"))
+    supply, *_ = doctor_host.supply_and_radio(point, probes(tmp_path))
+    assert supply.cure == "it is read when the agent runs: gateway read dc-meter.voltage"
 
 
 AVC = (

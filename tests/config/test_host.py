@@ -21,6 +21,18 @@ name = "voltage"
 table = "input"
 address = 0
 type = "u16"
+[[bus.device.point]]
+name = "slow"
+table = "input"
+address = 1
+type = "u16"
+poll_interval_s = 60
+[[serial]]
+name = "charger"
+port = "/dev/ttyS1"
+format = "json"
+[[serial.point]]
+name = "battery_voltage"
 [host]
 """
 
@@ -46,7 +58,17 @@ def test_everything_given() -> None:
 
 @pytest.mark.parametrize(
     "supply",
-    ["auto", "none", "pmic", "hwmon:nct6775/in3", "power_supply:BAT0", "iio:ads1015/voltage0"],
+    [
+        "auto",
+        "none",
+        "pmic",
+        "hwmon:nct6775/in3",
+        "power_supply:BAT0",
+        "iio:ads1015/voltage0",
+        "nut:ups",
+        "nut:ups@10.0.0.5:3493/battery.voltage",
+        "charger.battery_voltage",
+    ],
 )
 def test_sources(supply: str) -> None:
     """Every form of a source."""
@@ -54,10 +76,20 @@ def test_sources(supply: str) -> None:
     assert settings is not None and settings.host.supply == supply
 
 
+def test_a_supply_that_is_read_too_seldom() -> None:
+    """It would be unknown between two of its readings."""
+    found = parse(FILE + 'supply = "dc-meter.slow"\n', "f", {})
+    (warning,) = found.warnings
+    assert "dc-meter.slow is read every 60 s; poll_interval_s of at most 10" in str(warning)
+    assert parse(FILE + 'supply = "dc-meter.voltage"\n', "f", {}).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ('supply = "dc-meter.voltag"', 'did you mean "dc-meter.voltage"?'),
+        ('supply = "charger.batery_voltage"', 'did you mean "charger.battery_voltage"?'),
+        ('supply = "nut:ups@host:99999"', '"nut:UPS@HOST" or "SOURCE.POINT"'),
         ('supply = "hwmon:ina226"', 'found "hwmon:ina226"; give "auto", "none", "pmic"'),
         ("supply_crit_v = 23\nsupply_warn_v = 22", "found 23; at most supply_warn_v (22)"),
         ('modem = "ttyUSB2"', 'give "auto" (ModemManager), "none", or the path'),

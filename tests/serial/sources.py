@@ -54,6 +54,8 @@ class Example:
     checked: bool
     start: bytes
     end: bytes
+    lead: bytes = b""
+    """What makes a source that has just begun to listen take the next line."""
 
     def make(self) -> Format:
         """Return the format, made anew."""
@@ -66,6 +68,8 @@ class Example:
         """Return a source with its port open since 0."""
         source = Source(self.name, self.make(), self.points, asking, silent_after_s, 0.0)
         source.port_returned(0.0)
+        source.receive(self.lead, 0.0)
+        source.rows()
         return source
 
 
@@ -84,6 +88,11 @@ def _telegram(n: int) -> bytes:
     text, _, _ = TELEGRAM.read_bytes().rpartition(b"!")
     text = text.replace(b"1-0:1.7.0(01.193*kW)", b"1-0:1.7.0(%06.3f*kW)" % (n / 1000)) + b"!"
     return text + b"%04X\r\n" % arc_of(text)
+
+
+def _victron(n: int) -> bytes:
+    text = b"\r\nPID\t0xA053\r\nV\t%d\r\nI\t-%d\r\nLOAD\tON\r\nSER#\tHQ17\r\nChecksum\t" % (n, n)
+    return text + bytes([-sum(text) % 256])
 
 
 EXAMPLES = (
@@ -164,5 +173,20 @@ EXAMPLES = (
         True,
         b"/",
         b"\r\n",
+    ),
+    Example(
+        "charger",
+        "vedirect",
+        {},
+        (
+            FieldSpec("battery", "V", unit="V", scale=0.001, decimals=3),
+            FieldSpec("current", "I", unit="A", scale=0.001, decimals=3),
+        ),
+        _victron,
+        lambda n: (n / 1000, -n / 1000),
+        True,
+        b"",
+        b"\r\nChecksum\t\0",
+        lead=_victron(0) * 3,
     ),
 )

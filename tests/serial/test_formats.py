@@ -22,12 +22,15 @@ def lines(name: str, data: bytes, **options: OptionValue) -> list[dict[str, Fiel
 def test_valid_lines_are_read(example: Example) -> None:
     """Every point of every example gives the value written into the line."""
     source = example.source()
+    before = sum(source.counters.faults.values())
     source.receive(example.end, 1.0)
     for number in (0, 1, 999, 2999):
         source.receive(example.line(number), 2.0)
         (row,) = source.rows()
         assert row.values == example.values(number) and row.causes is None
-    assert sum(source.counters.faults.values()) <= 1  # the end in front, where there is a start
+    assert (
+        sum(source.counters.faults.values()) <= before + 1
+    )  # the end in front, where there is a start
 
 
 def test_delimited() -> None:

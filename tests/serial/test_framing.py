@@ -206,3 +206,11 @@ def test_a_line_behind_any_noise_is_found(framing: Framing, noise: bytes) -> Non
     """With a start delimiter a valid line is found whatever stands in front of it."""
     line = {DOLLAR: b"$4711\n", TWO: b"<<4711>>", TAIL: b"/4711!\r\n"}[framing]
     assert 4711 in fed(framing, noise + line)
+
+
+def test_the_tail_of_an_overlong_line_is_not_the_next_one() -> None:
+    """Without a start delimiter the line behind would begin with what belongs to the one dropped."""
+    ends = Framing(end=b"!", tail=2, max_length=16)
+    made = framer(ends, in_step=True)
+    assert told(made.feed(b"9" * 14 + b"!", 1.0)) == []
+    assert told(made.feed(b"\r\n12!\r\n", 1.1)) == [FaultKind.TOO_LONG, 12]

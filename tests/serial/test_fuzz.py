@@ -105,7 +105,7 @@ def test_a_million_fuzzed_bytes(example: Example) -> None:
     assert peak < MEMORY + kept, f"{peak} bytes at most, {held} at the end"
     faults = dict(source.counters.faults)
     assert source.counters.crashes == 0
-    assert source.counters.bytes == len(data)
+    assert source.counters.bytes == len(example.lead) + len(data)
     print(
         f"{example.name}: bytes={len(data)} lines={len(good)}/{len(planted)} doubtful={bad} "
         f"faults={faults} peak={peak}"
