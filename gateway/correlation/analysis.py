@@ -6,7 +6,7 @@ grow with the number of sessions and losses, not with what was told of them.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
 from gateway.correlation.causes import Judged, judge
@@ -34,11 +34,13 @@ def analyse(
     from_ns: int,
     to_ns: int,
     now_ns: int,
+    proofs_of: Container[str] | None = None,
 ) -> Report:
     """Say who was lost in `from_ns`..`to_ns`, why, and what belongs together.
 
     `now_ns`: until when the evidence was gathered; nothing later is looked at. The order of
-    everything given means nothing.
+    everything given means nothing. `proofs_of`: the gateways whose lines of evidence are kept,
+    ``None``: of all; they are most of a large report's memory.
     """
     count = sessions = 0
     census = Census()
@@ -56,8 +58,12 @@ def analyse(
             if closed_ns is None or not from_ns <= closed_ns <= min(to_ns, now_ns):
                 continue
             judged = judge(history, turn)
-            if judged is not None:
+            if judged is None:
+                continue
+            if proofs_of is None or evidence.gateway in proofs_of:
                 losses.append(_noted(judged, notes))
+            else:
+                losses.append(replace(judged, loss=replace(judged.loss, proofs=())))
     drops = find_drops(series)
     found = incidents(compare(losses, census), census, drops)
     return Report(from_ns, to_ns, drops, found, count, sessions)

@@ -10,7 +10,6 @@ the run; the time does not.
 
 import json
 import os
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -58,15 +57,7 @@ def _drain(db: sqlite3.Connection, query: str) -> None:
 def analysed(paths: tuple[Path, ...]) -> dict[str, Any]:
     """Analyse the day in a process of its own."""
     to_ns = _day.START_NS + _day.DAY_S * _day.SECOND
-    words = [str(_day.START_NS), str(to_ns), *map(str, paths)]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench._day_child", *words],
-        stdout=subprocess.PIPE,
-        check=True,
-        timeout=900,
-    )
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    return _child("analyse", str(_day.START_NS), str(to_ns), *map(str, paths))
 
 
 def command(paths: tuple[Path, ...]) -> tuple[float, float]:
@@ -74,16 +65,20 @@ def command(paths: tuple[Path, ...]) -> tuple[float, float]:
     stores = [word for path in paths for word in ("--store", str(path))]
     since, until = _day.START_NS // _day.SECOND, _day.START_NS // _day.SECOND + _day.DAY_S
     span = ["--since", _date(since), "--until", _date(until)]
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway.cli.main", "drops", *stores, *span],
-        stdout=subprocess.DEVNULL,
+    found = _child("drops", *stores, *span)
+    return found["seconds"], found["rss_mib"]
+
+
+def _child(*words: str) -> dict[str, Any]:
+    """Run `_day_child`; return the last line it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench._day_child", *words],
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=900,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"gateway drops ended with {process.returncode}")
-    return time.monotonic() - began, usage.ru_maxrss / 1024
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def _date(seconds: int) -> str:
@@ -176,8 +171,6 @@ def _conclude(
     body = {"rows": rows, "verdicts": {f"{a} -> {b}": n for (a, b), n in sorted(pairs.items())}}
     body |= {"drops_s": drops[0], "drops_mib": drops[1]}
     (OUT / "day.json").write_text(json.dumps(body, indent=1))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"(the generator itself took {peak:.0f} MiB)")
     return 1 if wrong else 0
 
 
