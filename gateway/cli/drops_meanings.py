@@ -7,14 +7,15 @@ agent saw it end, and the connections it could not make until it was back.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from gateway.correlation.evidence import GatewayEvidence, Pairs, Session
+from gateway.correlation.evidence import Boot, GatewayEvidence, Seen, Session
 from gateway.correlation.signature import Signature
 from gateway.correlation.signatures import AGENT, CENTRE, signature_for
 from gateway.correlation.verdict import Loss
 
-LATE_NS = 120_000_000_000
-"""An agent may see the end of its session this long before or after the centre."""
-TOLD = ("session_ended", "connect_failed")
+SOONER_NS = 120_000_000_000
+"""An agent may see the end of its session this long before the centre does, and try anew."""
+SLACK_NS = 1_000_000_000
+"""How far an agent's instant may be off on the centre's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +44,38 @@ def meanings(
 
 
 def _of_loss(loss: Loss, evidence: GatewayEvidence) -> Iterator[Signature]:
-    endings: list[tuple[str, object, object]] = []
+    endings = [(CENTRE, session.cause, session.code) for session in _lost(loss, evidence)]
+    told = [one.ended for one in evidence.sessions if _follows(one, loss)]
+    told += [seen.fields for seen in evidence.events if _belongs(seen, loss, evidence.boots)]
+    for fields in told:
+        known = dict(fields)
+        cause, code = known.get("cause"), known.get("code")
+        number = code if isinstance(code, int) and not isinstance(code, bool) else None
+        endings.append((AGENT, cause if isinstance(cause, str) else "", number))
+    for observer, word, number in endings:
+        row = signature_for(word, number, observer)
+        if row is not None:
+            yield row
+
+
+def _lost(loss: Loss, evidence: GatewayEvidence) -> Iterator[Session]:
     for session in evidence.sessions:
         if session.number == loss.session and session.node == loss.node:
-            cut = session.code == 1006  # then the reason is the errno's name
-            endings.append((CENTRE, session.cause, session.reason if cut else session.code))
-        if session.last_session == loss.session and _follows(session, loss):
-            endings.append((AGENT, *_cause_and_code(session.ended)))
-    offsets = {boot.boot_id: boot.offset_ns for boot in evidence.boots}
-    until_ns = loss.returned_ns
-    for seen in evidence.events:
-        offset_ns = offsets.get(seen.boot_id)
-        if seen.kind not in TOLD or offset_ns is None:
-            continue
-        at_ns = seen.source_time_ns + offset_ns
-        late = until_ns is not None and at_ns > until_ns + LATE_NS
-        if at_ns >= loss.lost_ns - LATE_NS and not late:
-            endings.append((AGENT, *_cause_and_code(seen.fields)))
-    for observer, cause, code in endings:
-        if isinstance(cause, str):
-            known = code if isinstance(code, int | str) and not isinstance(code, bool) else None
-            row = signature_for(cause, known, observer)
-            if row is not None:
-                yield row
+            yield session
 
 
 def _follows(session: Session, loss: Loss) -> bool:
-    return session.opened_ns >= loss.opened_ns
+    """Say whether a session told how the lost one ended."""
+    return session.last_session == loss.session and session.opened_ns >= loss.opened_ns
 
 
-def _cause_and_code(fields: Pairs) -> tuple[object, object]:
-    known = dict(fields)
-    return known.get("cause"), known.get("code")
+def _belongs(seen: Seen, loss: Loss, boots: Iterable[Boot]) -> bool:
+    """Say whether an event tells of the loss, or of an attempt to come back from it."""
+    if seen.kind == "session_ended":
+        return dict(seen.fields).get("session") == loss.session
+    offset_ns = next((boot.offset_ns for boot in boots if boot.boot_id == seen.boot_id), None)
+    if seen.kind != "connect_failed" or offset_ns is None:
+        return False
+    at_ns = seen.source_time_ns + offset_ns
+    from_ns = max(loss.opened_ns, loss.lost_ns - SOONER_NS)
+    return from_ns <= at_ns and (loss.returned_ns is None or at_ns <= loss.returned_ns + SLACK_NS)
