@@ -209,7 +209,7 @@ def test_a_line_behind_any_noise_is_found(framing: Framing, noise: bytes) -> Non
 
 
 def test_the_tail_of_an_overlong_line_is_not_the_next_one() -> None:
-    """Without a start delimiter the line behind would begin with what belongs to the one dropped."""
+    """Without a start delimiter the line behind would begin with it."""
     ends = Framing(end=b"!", tail=2, max_length=16)
     made = framer(ends, in_step=True)
     assert told(made.feed(b"9" * 14 + b"!", 1.0)) == []
