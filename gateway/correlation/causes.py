@@ -15,7 +15,7 @@ from gateway.correlation.account import UNASKED, Account, Told, account_of, text
 from gateway.correlation.endings import DECIDED, NO_PONG, End, end_of, words
 from gateway.correlation.evidence import Session
 from gateway.correlation.held import held_by
-from gateway.correlation.history import History, Turn, labels_of
+from gateway.correlation.history import History, Turn
 from gateway.correlation.reboots import Began, Word, began, boot_words, run_words
 from gateway.correlation.timeline import SECOND_NS
 from gateway.correlation.verdict import Cause, Loss, Proof
@@ -84,7 +84,7 @@ def judge(history: History, turn: Turn) -> Judged | None:
         node=session.node,
         proxy=session.proxy,
         software=session.software,
-        labels=labels_of(session),
+        labels=history.labels(session),
         opened_ns=session.opened_ns,
         lost_ns=lost_ns,
         returned_ns=None if following is None else following.opened_ns,

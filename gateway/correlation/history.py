@@ -66,6 +66,7 @@ class History:
             Turn(one, following)
             for one, following in zip(sessions, [*sessions[1:], None], strict=True)
         )
+        self._labels: dict[Pairs, Pairs] = {}
         self._by_boot: dict[str, list[Session]] = defaultdict(list)
         for one in sessions:
             self._by_boot[one.boot_id].append(one)
@@ -119,6 +120,12 @@ class History:
         later = self.looks(boot_id, high_ns + 1, 1 << 62)
         reaching = [look for look in later if _look_time(look) - look.span_s * 1e9 <= high_ns]
         return [*self.looks(boot_id, low_ns, high_ns), *reaching]
+
+    def labels(self, session: Session) -> Pairs:
+        """Return a session's grouping keys; of sessions alike the very same value, for a large
+        report holds them long."""
+        found = labels_of(session)
+        return self._labels.setdefault(found, found)
 
     def proof(
         self,

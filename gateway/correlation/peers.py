@@ -6,8 +6,7 @@ reason. Who was connected, through what and until when is the centre's own recor
 gateways told is not, so each judgement needs something told that the others cannot have.
 """
 
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,9 +30,10 @@ LEAST_TOLD = 2
 SURE_TOLD = 3
 IDLE_LEAST_S = 1.0
 IDLE_COUNT = 3
-IDLE_SHARE = 0.5
-APART_NS = 2 * SECOND_NS
-"""Ends this far apart are two instants."""
+IDLE_CHANCE = 15
+"""Of silences spread over a heartbeat, one in so many may lie at one value by chance: four times
+half a second in thirty."""
+SLOT_NS = 4 * SECOND_NS
 _IDLE_SLACK_S = 0.25
 _IDLE_SLACK = 0.02
 
@@ -113,7 +113,9 @@ def _mass(
     for node in sorted(by_node):
         some = by_node[node]
         route = route_key(first.proxy, node)
-        if _is_all(judged, some, census.at(route, judged[some[0]].loss.lost_ns)):
+        if len(some) > LEAST_TOLD and _is_all(
+            judged, some, census.at(route, judged[some[0]].loss.lost_ns)
+        ):
             _rule(judged, some, census, rulings, whole=False)
             cut += some
     return cut
@@ -135,8 +137,9 @@ def _rule(
     """Tell a proxy that died from one that closed what it had. `whole`: nobody stayed."""
     first, last = judged[members[0]].loss, judged[members[-1]].loss
     key: Key = (GroupKind.PROXY, first.proxy)
-    told = sum(judged[place].told in SPOKEN for place in members)
-    if told < LEAST_TOLD:
+    # Resets alone, while others stay, may as well be a firewall's.
+    wanted = SPOKEN if whole else {Told.CLOSED}
+    if sum(judged[place].told in wanted for place in members) < LEAST_TOLD:
         return
     reopened_ns = census.next_opened(key, first.lost_ns)
     at_once = reopened_ns is not None and reopened_ns - last.lost_ns <= AT_ONCE_NS
@@ -186,78 +189,70 @@ def _idle(
 
     for name in sorted(groups):
         members = groups[name]
-        if len(members) >= IDLE_COUNT:
-            _constant(judged, members, silence, "of silence", census, rulings)
-            left = [place for place in members if place not in rulings]
-            _constant(judged, left, age, "of age", None, rulings)
+        least = max(IDLE_COUNT, len(members) // IDLE_CHANCE)
+        closed = [
+            place
+            for place in members
+            if judged[place].told is Told.CLOSED and judged[place].loss.cause is Cause.UNKNOWN
+        ]
+        if len(closed) >= least:
+            _constant(judged, closed, least, silence, "of silence", census, rulings)
+            _constant(judged, closed, least, age, "of age", None, rulings)
 
 
 def _constant(
     judged: Sequence[Judged],
     members: Sequence[int],
+    least: int,
     measure: Callable[[int], float | None],
     what: str,
     census: Census | None,
     rulings: dict[int, _Ruling],
 ) -> None:
-    """Rule on the members that ended at one value of a measure. `census` given: sessions that
-    stayed meanwhile speak for it as well as several instants do."""
+    """Rule on each member that has enough others at its own value of a measure, at several
+    instants. `census` given: sessions that stayed meanwhile speak for it as well."""
     values = sorted(
         (value, place)
         for place in members
-        if judged[place].told in (None, Told.CLOSED)
-        and judged[place].loss.cause is Cause.UNKNOWN
-        and (value := measure(place)) is not None
-        and value >= IDLE_LEAST_S
+        if (value := measure(place)) is not None and value >= IDLE_LEAST_S
     )
-    ends = sorted(judged[place].loss.lost_ns for place in members)
-    for run in _runs(values):
-        losses = [judged[place].loss for _, place in run]
-        lost = sorted(loss.lost_ns for loss in losses)
-        among = bisect_right(ends, lost[-1]) - bisect_left(ends, lost[0])
-        if len(run) < IDLE_SHARE * among:
+    slots: Counter[int] = Counter()
+    low = high = 0
+    for value, place in values:
+        slack = max(_IDLE_SLACK_S, value * _IDLE_SLACK)
+        while high < len(values) and values[high][0] <= value + slack:
+            slots[_slot(judged[values[high][1]])] += 1
+            high += 1
+        while values[low][0] < value - slack:
+            slot = _slot(judged[values[low][1]])
+            slots[slot] -= 1
+            if not slots[slot]:
+                del slots[slot]
+            low += 1
+        count, instants, loss = high - low, len(slots), judged[place].loss
+        key: Key = (GroupKind.PROXY, loss.proxy)
+        spread = instants >= IDLE_COUNT
+        if count < least:
             continue
-        instants = _instants(lost)
-        key: Key = (GroupKind.PROXY, losses[0].proxy)
-        stayed = census is not None and all(
-            census.through(key, at_ns - SECOND_NS, at_ns + STAYED_NS) for at_ns in lost
-        )
-        if instants < IDLE_COUNT and not stayed:
+        if not spread and (
+            census is None
+            or not census.through(key, loss.lost_ns - SECOND_NS, loss.lost_ns + STAYED_NS)
+        ):
             continue
-        middle = run[len(run) // 2][0]
-        sure = len(run) >= 2 * IDLE_COUNT and instants >= IDLE_COUNT
-        text = f"{len(run)} sessions ended after {middle:.1f} s {what}, at {instants} instants"
-        ruling = _Ruling(
+        sure = count >= 2 * IDLE_COUNT and spread
+        if place in rulings and not (sure and rulings[place].confidence is Confidence.PROBABLE):
+            continue  # said already, as surely
+        text = f"ended after {value:.1f} s {what}, as {count - 1} others, at {instants} instants"
+        rulings[place] = _Ruling(
             Cause.PROXY_IDLE,
             Confidence.CERTAIN if sure else Confidence.PROBABLE,
-            Proof(lost[0], 0, "centre", text),
+            Proof(loss.lost_ns, 0, "centre", text),
         )
-        for _, place in run:
-            rulings.setdefault(place, ruling)
 
 
-def _runs(values: Sequence[tuple[float, int]]) -> Iterator[Sequence[tuple[float, int]]]:
-    """Yield the runs of nearly equal values, the longest from each start, without overlap."""
-    start = 0
-    while start < len(values):
-        slack = max(_IDLE_SLACK_S, values[start][0] * _IDLE_SLACK)
-        end = start
-        while end < len(values) and values[end][0] - values[start][0] <= slack:
-            end += 1
-        if end - start >= IDLE_COUNT:
-            yield values[start:end]
-            start = end
-        else:
-            start += 1
-
-
-def _instants(lost: Sequence[int]) -> int:
-    """Return how many instants, at least `APART_NS` apart, sorted ends have."""
-    count, last = 0, None
-    for at_ns in lost:
-        if last is None or at_ns - last >= APART_NS:
-            count, last = count + 1, at_ns
-    return count
+def _slot(one: Judged) -> int:
+    """Return the instant of a loss, so coarse that one cut spreads over two of them at most."""
+    return one.loss.lost_ns // SLOT_NS
 
 
 # --- a reset while the others stay ----------------------------------------------------------------

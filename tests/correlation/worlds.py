@@ -503,6 +503,48 @@ def wrong_clock(world: World, some: Sequence[Gateway], at: float) -> Cause:
     return Cause.POWER_CUT
 
 
+def path_dead_then_rebooted(world: World, some: Sequence[Gateway], at: float) -> Cause:
+    """The path dies; minutes later somebody on site reboots the gateway, and it comes back."""
+    for one in some:
+        one.trace(at - 90.0, at + 44.0)
+        _silent(one, at, 43.0)
+        one.reading(at + 240.0)
+        one.tell("agent_stopping", at + 250.0, backlog=900)
+        one.boot(at + 270.0, ("orderly_reboot", "certain", "the system was stopping (reboot)"))
+        one.connect(at + 285.0)
+    return Cause.PATH_DEAD
+
+
+def reset_then_restarted(world: World, some: Sequence[Gateway], at: float) -> Cause:
+    """A firewall resets; before the gateway is let in again, somebody restarts the daemon."""
+    for place, one in enumerate(some):
+        one.proxy = ""
+        one.sessions[-1] = replace(one.sessions[-1], proxy="")
+        one.account(at, "reset", "peer", 104)
+        one.close(at + 0.002, "network", "reset", 1006, 0.21 + place * 0.17)
+        one.failed(at + 1.0, "refused", "tcp")
+        one.reading(at + 100.0)
+        one.tell("agent_stopping", at + 120.0, backlog=90)
+        one.boot(at + 121.0, ("daemon_restart", "certain", "the boot id is the same"), same=True)
+        one.connect(at + 125.0)
+    return Cause.RESET_IN_PATH
+
+
+def cut_then_a_mute_boot(world: World, some: Sequence[Gateway], at: float) -> Cause:
+    """Power is cut; the next boot never reaches the centre and is rebooted by hand."""
+    for one in some:
+        one.trace(at - 60.0, at - 0.5)
+        one.close(at + 44.0, "centre", "no_pong", 1011, 44.4 + one.number * 0.019)
+        one.boot(at + 60.0, ("power_cut", "probable", "reset status 0x1000: power-on reset"))
+        one.tell("connect_failed", at + 70.0, cause="dns_unreachable", phase="dns", text="-3")
+        mute = one.boot_id
+        one.tell("agent_stopping", at + 180.0, backlog=90)
+        one.boot(at + 200.0, ("orderly_reboot", "certain", "the system was stopping (reboot)"))
+        session = one.connect(at + 215.0)
+        one.boot_rows[mute] = Boot(mute, session.opened_ns)
+    return Cause.POWER_CUT
+
+
 HELD = {
     "names_gone": HeldBy.DNS,
     "certificate_expired": HeldBy.CERTIFICATE,
@@ -534,6 +576,9 @@ LOCAL: tuple[Fault, ...] = (
     certificate_expired,
     wrong_clock,
     proxy_idle,
+    path_dead_then_rebooted,
+    reset_then_restarted,
+    cut_then_a_mute_boot,
 )
 """Faults of some gateways."""
 OF_A_PROXY: tuple[Fault, ...] = (proxy_killed, proxy_reloaded)
