@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from sys import intern
 
 from gateway.centre.store.layout import MAX_VARIABLES
 from gateway.correlation.evidence import Anchor, Boot, NodeEvent, Pairs, Seen, Session
@@ -119,14 +120,14 @@ def _session(row: tuple[object, ...]) -> Session:
     boot_id = row[3]
     return Session(
         number=_int(row[1]) or 0,
-        node=str(row[2]),
+        node=intern(str(row[2])),
         boot_id=boot_id.hex() if isinstance(boot_id, bytes) else "",
-        proxy=str(row[4]),
+        proxy=intern(str(row[4])),
         remote=str(row[5]),
         opened_ns=_int(row[6]) or 0,
         closed_ns=_int(row[7]),
-        side=_str(row[8]),
-        cause=_str(row[9]),
+        side=intern(_str(row[8])),
+        cause=intern(_str(row[9])),
         code=_int(row[10]),
         reason=_str(row[11]),
         last_message_age_s=_float(evidence.get("last_message_age_s")),
@@ -138,7 +139,7 @@ def _session(row: tuple[object, ...]) -> Session:
         messages_out=_int(evidence.get("messages_out")) or 0,
         path_dead=_bool(tcp.get("path_dead")),
         tcp=_pairs({name: value for name, value in tcp.items() if name != "path_dead"}),
-        software=_str(hello.get("software")),
+        software=intern(_str(hello.get("software"))),
         last_session=_int(hello.get("last_session")) or 0,
         ended=_pairs(hello.get("ended")),
         facts=_pairs(hello.get("facts")),
