@@ -5,12 +5,12 @@ arrive, ask the analysis once about everything. What comes of it is `comparison`
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.cli.child import ChildError
-from hil.bench import Bench, Told
+from hil.bench import QUIET_S, Bench, Told
 from hil.capability import Capability, missing
 from hil.deck import Deck
 from hil.fleet import plan
@@ -61,9 +61,11 @@ def run(
     copies: int = 1,
     agents: int = AGENTS,
     drivers: int = DRIVERS,
-    directory: Path | None = None,
+    only: Collection[str] | None = None,
+    calm: float = 1.0,
 ) -> Run:
     """Run one campaign and return what came of it. What can be judged again goes below `out`.
+    `only`: the faults to inject, ``None`` for all. `calm`: part of the usual pauses.
 
     Raises: TimeoutError, ChildError when the bench itself fails; a single fault that does is named
     in the ledger.
@@ -73,10 +75,10 @@ def run(
     if reason is not None:
         say(f"without Prometheus: {reason}")
     fleet = plan(agents, drivers)
-    with Stack(fleet, prometheus=reason is None, seed=seed, directory=directory) as stack:
+    with Stack(fleet, prometheus=reason is None, seed=seed) as stack:
         bench = Bench(stack)
-        bench.quiet(WARM_UP_S)
-        deck = Deck(stack, seed, copies)
+        bench.quiet(WARM_UP_S * calm)
+        deck = Deck(stack, seed, copies, only)
         for number, injectors in enumerate(deck.rounds(), 1):
             names = ", ".join(
                 f"{one.name}({' '.join(one.expected().gateways)})" for one in injectors
@@ -86,8 +88,8 @@ def run(
                 bench.fault(*injectors)
             except (TimeoutError, ChildError) as error:
                 say(f"round {number} failed: {error}")
-            bench.quiet()
-        bench.quiet(LAST_S)
+            bench.quiet(QUIET_S * calm)
+        bench.quiet(LAST_S * calm)
         told = bench.told()
         kept, entries = out / f"seed-{seed}", bench.ledger.entries
         other = None if reason else scraped(stack, entries, bench.from_ns, kept)

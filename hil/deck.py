@@ -7,7 +7,7 @@ here waits or breaks anything.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from hil.boards import Board
@@ -91,8 +91,11 @@ def _idle(stack: Stack, rng: random.Random, free: Sequence[Member]) -> Injector 
 
 
 def _certificate(stack: Stack, rng: random.Random, free: Sequence[Member]) -> Injector | None:
-    name = rng.choice(PROXIES)
+    name, operator = rng.choice(PROXIES), rng.choice(OPERATORS)
     behind = [m for m in free if m.proxy == name and not m.quiet]
+    behind = [m for m in behind if m.label("operator") == operator]
+    if not behind:
+        return None
     return proxy.CertificateExpired(stack, name, rng.sample(behind, min(3, len(behind))))
 
 
@@ -135,12 +138,15 @@ CARDS = (
 
 
 class Deck:
-    """Every card `copies` times, shuffled, dealt in rounds. `left_out`: (fault, reason)."""
+    """Every card `copies` times, shuffled, dealt in rounds. `only`: the faults to deal, ``None``
+    for all. `left_out`: (fault, reason)."""
 
-    def __init__(self, stack: Stack, seed: int, copies: int = 1) -> None:
+    def __init__(
+        self, stack: Stack, seed: int, copies: int = 1, only: Collection[str] | None = None
+    ) -> None:
         self._stack = stack
         self._rng = random.Random(seed)
-        self._cards = list(CARDS) * copies
+        self._cards = [card for card in CARDS if only is None or card.name in only] * copies
         self._rng.shuffle(self._cards)
         self.left_out: list[tuple[str, str]] = []
 
