@@ -108,9 +108,12 @@ def play(root: Path) -> tuple[Transcript, drops_history.Day]:
     return transcript, day
 
 
-def ask_prometheus(transcript: Transcript, day: drops_history.Day) -> None:
+def ask_prometheus(
+    transcript: Transcript, day: drops_history.Day, scrape_s: int = SCRAPE_S
+) -> None:
     """Ask about the same day with the connections from Prometheus."""
-    with backfilled(transcript.root / "prometheus", metrics(day)) as transcript.address:
+    directory = transcript.root / f"prometheus-{scrape_s}"
+    with backfilled(directory, metrics(day, scrape_s)) as transcript.address:
         stores = ["--store", f"/{STORES}/a.sqlite", "--store", f"/{STORES}/b.sqlite"]
         words = ("--since", "6h", *stores, "--prometheus", ADDRESS)
         transcript.type("prometheus", *words)
@@ -120,11 +123,11 @@ def ask_prometheus(transcript: Transcript, day: drops_history.Day) -> None:
         )
 
 
-def metrics(day: drops_history.Day) -> Metrics:
-    """Return what a scrape of both nodes every 15 s would have seen."""
+def metrics(day: drops_history.Day, scrape_s: int) -> Metrics:
+    """Return what scrapes of both nodes would have seen."""
     begin, end = (at_ns / 1e9 for at_ns in drops_history.span())
     moments = [seconds for seconds, *_ in day.counts]
-    seconds = range(SCRAPE_S, int(end - begin) + 1, SCRAPE_S)
+    seconds = range(scrape_s, int(end - begin) + 1, scrape_s)
     seen = [(begin + s, day.counts[bisect_right(moments, s) - 1]) for s in seconds]
     nodes = ("a", "b")
     return {

@@ -51,6 +51,17 @@ def test_prometheus_and_the_stores_agree(
     assert [_fall(one) for one in theirs["incidents"]][:4] == [(16, 10), (16, 15), (16, 8), (16, 8)]
 
 
+def test_a_dip_between_two_scrapes(played: tuple[Transcript, drops_history.Day]) -> None:
+    """With a scrape a minute the fall of 16 s is seen in `ws_connection_total` only."""
+    need("promtool")
+    transcript, day = played
+    mine = Transcript(transcript.root)
+    ask_prometheus(mine, day, scrape_s=60)
+    found = json.loads(mine.as_json[1])["incidents"]
+    proxy = next(one for one in found if one["cause"] == "proxy_failed")
+    assert _fall(proxy) == (16, 8) and proxy["drop"]["hidden"]
+
+
 def _without_drop(incident: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in incident.items() if key != "drop"}
 
