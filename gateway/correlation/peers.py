@@ -20,6 +20,8 @@ from gateway.host.reboot import Confidence
 
 TOGETHER_NS = SECOND_NS
 """What a proxy cuts at once ends within this of the one before."""
+AT_ONE_STROKE_NS = 500_000_000
+"""What dies with one process ends within this."""
 AT_ONCE_NS = 1_500_000_000
 """A proxy that took somebody in again so soon had not died."""
 STAYED_NS = 3 * SECOND_NS
@@ -137,8 +139,10 @@ def _rule(
     """Tell a proxy that died from one that closed what it had. `whole`: nobody stayed."""
     first, last = judged[members[0]].loss, judged[members[-1]].loss
     key: Key = (GroupKind.PROXY, first.proxy)
-    # Resets alone, while others stay, may as well be a firewall's.
-    wanted = SPOKEN if whole else {Told.CLOSED}
+    size = len({judged[place].loss.gateway for place in members})
+    # Resets alone may as well be a firewall's, which meets each with its next packet.
+    alike = whole and size > LEAST_TOLD and last.lost_ns - first.lost_ns <= AT_ONE_STROKE_NS
+    wanted = SPOKEN if alike else {Told.CLOSED}
     if sum(judged[place].told in wanted for place in members) < LEAST_TOLD:
         return
     reopened_ns = census.next_opened(key, first.lost_ns)
@@ -147,7 +151,6 @@ def _rule(
         0 if whole else census.through(key, first.lost_ns - SECOND_NS, last.lost_ns + STAYED_NS)
     )
     unreached = sum(judged[place].unreached for place in members)
-    size = len({judged[place].loss.gateway for place in members})
     said = f"proxy {first.proxy} cut all {size} of its sessions at once"
     if not whole:
         said = f"proxy {first.proxy} cut all {size} of its sessions with {first.node} at once"
