@@ -275,6 +275,26 @@ type = "u32"
 """
 
 
+async def test_grouping_keys_reach_the_centre(tmp_path: Path, device: CountingDevice) -> None:
+    """Every session tells them; a reload that changes them makes a new session that does."""
+    async with memory_centre(MemoryCentre()) as centre, prepared(tmp_path, centre.port) as agent:
+        bus = ("bus", device, 0.5)
+        agent.configure(bus, extra='[labels]\nsite = "north"\nfeeder = "F7"\n')
+        await agent.start()
+        await until(lambda: len(centre.hellos) == 1)
+        facts = dict(centre.hellos[0].facts)
+        assert (facts["label.site"], facts["label.feeder"]) == ("north", "F7")
+        assert facts["reboot"] == "first_start"
+        agent.configure(bus, extra='[labels]\nsite = "north"\noperator = "op-2"\n')
+        agent.signal(signal.SIGHUP)
+        await until(lambda: len(centre.hellos) == 2)
+        hello = centre.hellos[1]
+        keys = {name: value for name, value in hello.facts if name.startswith("label.")}
+        assert keys == {"label.site": "north", "label.operator": "op-2"}
+        assert dict(hello.ended)["cause"] == "reconfigured" and hello.last_session == 1
+        assert await agent.stop() == 0
+
+
 async def test_a_reload_refuses_what_check_refuses(tmp_path: Path, device: CountingDevice) -> None:
     """Polls that cannot fit: a running agent keeps what it has; a start reads what it can, and
     says so until a file that fits is taken over."""
