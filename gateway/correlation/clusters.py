@@ -35,7 +35,8 @@ _NODE = frozenset(
     {Cause.CENTRE_DRAINED, Cause.CENTRE_KILLED, Cause.CENTRE_ERROR, Cause.CENTRE_REFUSED}
 )
 _SECOND_FAULT = frozenset({HeldBy.DNS, HeldBy.CERTIFICATE, HeldBy.CLOCK, HeldBy.TLS})
-"""What holds a gateway by a fault of its own: another incident than one without it."""
+"""What holds a gateway by a fault of its own: another incident than one without it. A dead path
+swallows the name server's answers too: there DNS is no fault of its own."""
 
 
 @dataclass(slots=True)
@@ -76,7 +77,9 @@ def _family(one: Judged) -> tuple[str, ...]:
     if loss.cause is Cause.UNKNOWN:
         return (loss.cause.value, one.end.value)
     if loss.cause in _PATH:
-        return (loss.cause.value, loss.held_by.value if loss.held_by in _SECOND_FAULT else "")
+        same = loss.cause is Cause.PATH_DEAD and loss.held_by is HeldBy.DNS
+        second = loss.held_by in _SECOND_FAULT and not same
+        return (loss.cause.value, loss.held_by.value if second else "")
     return (loss.cause.value,)
 
 

@@ -7,7 +7,7 @@ import pytest
 from gateway.correlation.analysis import analyse
 from gateway.correlation.evidence import NodeEvent
 from gateway.correlation.report import Report
-from gateway.correlation.verdict import QUIET, Cause, GroupKind, Incident
+from gateway.correlation.verdict import QUIET, Cause, GroupKind, HeldBy, Incident
 from gateway.host.reboot import Confidence
 from tests.correlation import worlds
 from tests.correlation.worlds import Fault, World, fleet, ns, strike
@@ -114,6 +114,17 @@ def test_the_whole_fleet_is_one_incident() -> None:
     assert incident.groups[0].kind is GroupKind.FLEET
     assert incident.drop is not None
     assert (incident.drop.before, incident.drop.bottom) == (16, 0)
+
+
+def test_a_dead_path_takes_the_name_server_with_it() -> None:
+    """Two of one operator fall silent at once; one asks a name server behind the same path."""
+    world = fleet()
+    some = world.gateways[4:6]
+    strike(world, worlds.half_open, some, 400.0)
+    some[0].tell("connect_failed", 456.0, cause="dns_unreachable", phase="dns", text="-3")
+    incident = only(report_of(world))
+    assert incident.cause is Cause.PATH_DEAD
+    assert {loss.held_by for loss in incident.losses} == {HeldBy.DNS, HeldBy.TIMEOUT}
 
 
 def test_a_gateway_that_is_not_back_is_pending() -> None:
