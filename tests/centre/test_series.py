@@ -88,3 +88,22 @@ def test_thinning_keeps_every_dip_and_the_end() -> None:
     assert len(found) <= 502
     assert samples[12_345] in found and found[-1] == samples[-1]
     assert thinned(samples[:500], 500) == tuple(samples[:500])
+
+
+def test_a_long_span_is_read_thinned(tmp_path: Path) -> None:
+    """The database keeps the lowest and the last of each stretch; no silence is made up."""
+    node = History(tmp_path / "s.sqlite")
+    for second in range(0, 4000, 7):
+        node.count(second, 3 if second == 1400 else 100 + second % 2, second)
+    node.alive(3990)
+    node.close()
+    db = layout.open_reader(tmp_path / "s.sqlite")
+    try:
+        (found,) = series.read_nodes(db, at(0), at(4000), 400 * S).values()
+        whole = series.read_nodes(db, at(0), at(4000))
+    finally:
+        db.close()
+    assert len(found) <= 22
+    assert NodeSample(at(1400), 3, 1400) in found
+    assert found[-1] == whole["a"][-1] and min(one.active for one in found) == 3
+    assert [one for one in found if one.active == 0] == []

@@ -6,7 +6,6 @@ threads off the loop; `latest` keeps what is asked for here from being looked fo
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -170,11 +169,15 @@ def fleet_row(db: sqlite3.Connection, name: str) -> FleetRow:
 def labels(db: sqlite3.Connection) -> dict[str, tuple[tuple[str, int], ...]]:
     """Return the grouping keys in use: name → values with how many gateways have them, the most
     frequent first."""
-    found: dict[str, Counter[str]] = {}
-    for (text,) in db.execute("SELECT facts FROM gateway WHERE facts LIKE '%\"label.%'"):
-        for name, value in _labels(text):
-            found.setdefault(name, Counter())[str(value)] += 1
-    return {name: tuple(found[name].most_common(MAX_LABEL_VALUES)) for name in sorted(found)}
+    found: dict[str, list[tuple[str, int]]] = {}
+    for key, value, count in db.execute(
+        "SELECT key, value, count(*) FROM gateway, json_each(facts) WHERE key GLOB 'label.*'"
+        " GROUP BY key, value ORDER BY key, count(*) DESC, value"
+    ):
+        values = found.setdefault(key.removeprefix(_LABEL), [])
+        if len(values) < MAX_LABEL_VALUES:
+            values.append((str(value), count))
+    return {name: tuple(values) for name, values in found.items()}
 
 
 def incidents(db: sqlite3.Connection, span: Span, limit: int = 1000) -> tuple[IncidentRow, ...]:
@@ -234,7 +237,8 @@ def connections(
 ) -> tuple[Sample, ...]:
     """Return `ws_active_connections` over a span, summed over this store's nodes; of more than
     about `most` samples, the lowest and the last of each stretch, so that no dip is lost."""
-    nodes = series.read_nodes(db, from_ns, to_ns)
+    width_ns = 2 * (to_ns - from_ns) // most
+    nodes = series.read_nodes(db, from_ns, to_ns, width_ns if width_ns > series.STEP_NS else 0)
     return series.thinned(series.summed(nodes.values(), from_ns), most)
 
 
