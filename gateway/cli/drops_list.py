@@ -4,6 +4,7 @@ Owns its layout: a line for each incident, what is not settled below it, then wh
 beside them and how much was looked at. Quiet incidents are named and dimmed.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import tzinfo
 
@@ -36,6 +37,8 @@ def lines(
             yield from _causes(incidents, colour)
             yield ""
     yield _summary(looked, colour)
+    if incidents:
+        yield "gateway drops show ID tells an incident's story: the evidence, what to check on site"
     yield from _bare_drops(looked, colour, zone)
     yield from scope(looked, zone)
 
@@ -94,8 +97,6 @@ def unsettled(incident: Incident) -> Iterator[str]:
             f"pending: {waiting} of {lost} judged without their own records; the verdict may "
             "improve when they arrive"
         )
-    elif incident.cause is Cause.UNKNOWN:
-        yield f"the evidence does not say why: gateway drops show {incident.identity}"
 
 
 def _tone(incident: Incident) -> str:
@@ -125,9 +126,17 @@ def _summary(looked: Looked, colour: bool) -> str:
 
 
 def bare_drops(looked: Looked) -> list[Drop]:
-    """Return falls of the series that no incident accounts for."""
-    explained = {incident.drop for incident in looked.report.incidents}
-    return [drop for drop in looked.report.drops if drop not in explained]
+    """Return falls of the series during which no session of these stores ended."""
+    report, slack_ns = looked.report, looked.series.slack_ns
+    explained = {incident.drop for incident in report.incidents}
+    lost = sorted(loss.lost_ns for incident in report.incidents for loss in incident.losses)
+    found = []
+    for drop in report.drops:
+        place = bisect_left(lost, drop.started_ns - slack_ns)
+        ended = place < len(lost) and lost[place] <= drop.bottom_ns + slack_ns
+        if drop not in explained and not ended:
+            found.append(drop)
+    return found
 
 
 def _bare_drops(looked: Looked, colour: bool, zone: tzinfo | None) -> Iterator[str]:

@@ -72,8 +72,7 @@ def _head(incident: Incident, story: Story, colour: bool, zone: tzinfo | None) -
         rows.append(("series", drop_words(incident.drop, zone)))
     yield from (f"  {line}" for line in columns(rows))
     for note in unsettled(incident):
-        if not note.startswith("the evidence"):
-            yield paint(YELLOW, f"  {note}", colour)
+        yield paint(YELLOW, f"  {note}", colour)
 
 
 def instant(at_ns: int | None, error_ns: int, near_ns: int, zone: tzinfo | None) -> str:

@@ -40,12 +40,14 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Series:
     """The series of connections. `hole_ns`: without a sample for longer nothing is known.
-    `source`: where it comes from, in words; `notes`: what to know about it."""
+    `source`: where it comes from, in words; `notes`: what to know about it. `slack_ns`: how far
+    from a fall of it the sessions' ends may lie."""
 
     samples: tuple[Sample, ...]
     source: str
     hole_ns: int
     notes: tuple[str, ...] = ()
+    slack_ns: int = 2_000_000_000
 
     @property
     def since_ns(self) -> int | None:
@@ -150,7 +152,13 @@ def _from_stores(evidence: Evidence, number: int) -> Series:
 
 def _from_prometheus(asked: Asked, prometheus: Prometheus) -> Series:
     found = connections(prometheus, asked.query, asked.from_ns, asked.to_ns)
-    return Series(found.samples, _origin(prometheus, found), 5 * found.step_ns, _notes(found))
+    return Series(
+        found.samples,
+        _origin(prometheus, found),
+        5 * found.step_ns,
+        _notes(found),
+        2_000_000_000 + max(found.step_ns, found.scrape_ns or 0),
+    )
 
 
 def _origin(prometheus: Prometheus, found: Connections) -> str:

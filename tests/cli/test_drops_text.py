@@ -1,6 +1,7 @@
 """Pins what `gateway drops` prints: the table, a story, JSON; that lists are bounded."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,10 @@ from gateway.cli import drops_json, drops_list, drops_show
 from gateway.cli.drops_source import Looked
 from gateway.cli.drops_words import instant, shown
 from gateway.correlation.report import Report
-from gateway.correlation.verdict import Cause
+from gateway.correlation.verdict import Cause, Drop
 from gateway.errors import RefusedError
 from tests.cli.drops_golden import GOLDEN, listed, outputs, told
-from tests.cli.drops_made import NASTY, ZONE, hostile, incident, looked, loss, story
+from tests.cli.drops_made import NASTY, ZONE, at, hostile, incident, looked, loss, story
 
 HOUR = 3600 * 10**9
 
@@ -154,3 +155,12 @@ def test_json_of_any_number(number: int) -> None:
     none = type(empty.report)(empty.asked.from_ns, empty.asked.to_ns, (), (), 0, 0)
     text = "\n".join(drops_json.report(Looked(empty.asked, none, empty.series)))
     assert json.loads(text)["incidents"] == []
+
+
+def test_a_fall_with_losses_is_not_bare() -> None:
+    """A fall that small incidents make up together is not told as one without a lost session."""
+    day = looked()
+    fall = Drop(at(11_527), at(11_528), at(11_530), 240, 236)
+    alone = Drop(at(70_000), at(70_001), at(70_002), 240, 236)
+    report = replace(day.report, drops=(fall, alone))
+    assert drops_list.bare_drops(replace(day, report=report)) == [alone]
