@@ -107,7 +107,7 @@ _ALL = (
 )
 # `active << 32 | id`: the lowest carries its id along (an id is below 2^32 for a century).
 _THINNED = (
-    "WITH part AS (SELECT max(id) AS last, min(active << 32 | id & 4294967295) AS low"
+    "WITH part AS (SELECT max(id) AS last, min((active << 32) | (id & 4294967295)) AS low"
     " FROM connection WHERE at_ns BETWEEN ? AND ? GROUP BY node, at_ns / {width:d})"
     " SELECT node, at_ns, active, opened FROM connection WHERE id IN"
     " (SELECT last FROM part UNION SELECT low & 4294967295 FROM part) ORDER BY at_ns, id"
