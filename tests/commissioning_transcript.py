@@ -245,7 +245,7 @@ def _stored(visit: Visit, site: Site) -> None:
     for point in site.api(f"/api/gateways/{GATEWAY_ID}/points"):
         name = point["point"]
         device = name.partition(".")[0]
-        if device in visit.stored:
+        if device in visit.stored or device == "host":
             continue
         readings = site.api(f"/api/gateways/{GATEWAY_ID}/readings?point={name}&limit=1")
         if any(reading.get("value") is not None for reading in _items(readings)):

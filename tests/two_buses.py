@@ -6,6 +6,7 @@ made twice without being seen.
 """
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -97,6 +98,14 @@ class TwoBuses:
         wait_for(f"answer {wanted - 1} of bus {number} in the store", is_stored)
 
 
+def answers(port: int) -> bool:
+    """Say whether somebody listens at a port of this machine."""
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 1.0).close()
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def two_buses(directory: Path, control: bool = True) -> Iterator[TwoBuses]:
     """Start the site, wait until both buses are stored, stop it at the end.
@@ -119,6 +128,7 @@ def two_buses(directory: Path, control: bool = True) -> Iterator[TwoBuses]:
         rig.plug(number)
     try:
         rig.centre.start()
+        wait_for("the centre's API", lambda: answers(site.admin_port))
         rig.agent.start()
         for number in links:
             rig.stored(number, 3)
