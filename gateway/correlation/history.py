@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from gateway.correlation.account import number_of
 from gateway.correlation.evidence import GatewayEvidence, Look, Pairs, Seen, Session
@@ -15,6 +16,10 @@ from gateway.correlation.timeline import SECOND_NS, Timeline
 from gateway.correlation.verdict import Proof
 
 LABEL = "label."
+REACHING = 16
+"""Looks behind a range that may speak for it: a run is told by its ends, by a few stores."""
+_look_time = attrgetter("source_time_ns")
+_event_time = attrgetter("source_time_ns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +85,14 @@ class History:
             if seen.kind == "session_ended":
                 number = number_of(seen.fields, "session")
                 self._ended[seen.boot_id, number or 0].append(seen)
-        for look in set(evidence.looks):
+        for look in sorted(evidence.looks, key=_look_time):  # twice the same does no harm
             self._looks[look.boot_id].append(look)
-        for boot_id, looks in self._looks.items():
-            looks.sort(key=_look_time)
-            lasted[boot_id] = max(lasted.get(boot_id, 0), looks[-1].source_time_ns)
+        self._times = {
+            boot_id: [look.source_time_ns for look in looks]
+            for boot_id, looks in self._looks.items()
+        }
+        for boot_id, times in self._times.items():
+            lasted[boot_id] = max(lasted.get(boot_id, 0), times[-1])
         self.timeline = Timeline(evidence.boots, sessions, lasted)
 
     def sessions(self, boot_id: str) -> Sequence[Session]:
@@ -110,16 +118,21 @@ class History:
 
     def looks(self, boot_id: str, low_ns: int, high_ns: int) -> Sequence[Look]:
         """Return a boot's looks of a range of source times, both ends included."""
-        looks = self._looks.get(boot_id, [])
-        low = bisect_left(looks, low_ns, key=_look_time)
-        return looks[low : bisect_right(looks, high_ns, key=_look_time)]
+        times = self._times.get(boot_id, ())
+        return self._looks[boot_id][bisect_left(times, low_ns) : bisect_right(times, high_ns)]
 
     def speaking(self, boot_id: str, low_ns: int, high_ns: int) -> Sequence[Look]:
-        """Return a boot's looks that speak for some of a range: also later ones whose run of the
-        same (`span_s`) began within or before it."""
-        later = self.looks(boot_id, high_ns + 1, 1 << 62)
-        reaching = [look for look in later if _look_time(look) - look.span_s * 1e9 <= high_ns]
-        return [*self.looks(boot_id, low_ns, high_ns), *reaching]
+        """Return a boot's looks that speak for some of a range: also the next ones behind it, if
+        their run of the same (`span_s`) began within or before it."""
+        times = self._times.get(boot_id, ())
+        looks = self._looks[boot_id]
+        low, high = bisect_left(times, low_ns), bisect_right(times, high_ns)
+        reaching = [
+            look
+            for look in looks[high : high + REACHING]
+            if look.source_time_ns - look.span_s * SECOND_NS <= high_ns
+        ]
+        return [*looks[low:high], *reaching]
 
     def labels(self, session: Session) -> Pairs:
         """Return a session's grouping keys; of sessions alike the very same value, for a large
@@ -183,11 +196,3 @@ def _said(seen: Seen) -> tuple[str, int, str, Pairs]:
 
 def _event_order(seen: Seen) -> tuple[int, str, str, str, int]:
     return seen.source_time_ns, seen.boot_id, seen.kind, repr(seen.fields), seen.received_ns
-
-
-def _event_time(seen: Seen) -> int:
-    return seen.source_time_ns
-
-
-def _look_time(look: Look) -> int:
-    return look.source_time_ns

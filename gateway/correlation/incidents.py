@@ -66,6 +66,8 @@ def _groups(
 ) -> tuple[Group, ...]:
     """Return what the gateways have in common, the closest first."""
     gateways = {loss.gateway for loss in losses}
+    if len(gateways) == 1 and cause is not Cause.PROXY_IDLE:
+        return ()
     found: dict[Key, set[str]] = defaultdict(set)
     for one in cluster.members:
         for key in (

@@ -250,12 +250,14 @@ def _events(history: History, events: Iterable[Seen]) -> Iterable[Proof]:
 
 
 def _levels(history: History, boot_id: str, looks: Sequence[Look]) -> Iterable[Proof]:
-    levels = [(look.source_time_ns, look.dbm) for look in looks if look.dbm is not None]
+    levels = [
+        (look.source_time_ns, look.dbm, look.interface) for look in looks if look.dbm is not None
+    ]
     if not levels:
         return
-    at_ns, last = levels[-1]
-    least = min(dbm for _, dbm in levels)
-    bad = last < _limits(looks[-1].interface)[0]
+    at_ns, last, interface = max(levels)
+    least = min(dbm for _, dbm, _ in levels)
+    bad = last < _limits(interface)[0]
     text = f"radio {last:.0f} dBm at the last look, {least:.0f} dBm at the least"
     yield history.proof(boot_id, at_ns, "host", text, bad)
 
