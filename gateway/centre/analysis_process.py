@@ -61,7 +61,7 @@ def answers(
                 report = analyse(evidence.gateways(), nodes, series, low, high, now_ns)
             found = findings.difference(db, report, now_ns)
             yield from _lines(found)
-            waiting, losses = found.open, report.losses
+            waiting, losses = waiting + found.open, report.losses
         counts, mark = findings.reboots(db, now_ns)
         marks = [] if mark is None else [[findings.REBOOTS, mark]]
         yield {

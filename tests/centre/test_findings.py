@@ -119,6 +119,15 @@ def test_a_settled_verdict_is_counted_though_nothing_changed(
     assert _store(node, difference(db, _report(better), at(2000))) == [Settled(gap_s=30.0)]
 
 
+def test_a_gateway_that_is_back_late_keeps_the_centre_looking(db: sqlite3.Connection) -> None:
+    """Counted it is, but its records may come any moment; not for ever."""
+    late = replace(LOSS, returned_ns=at(5000))
+    one = replace(INCIDENT, losses=(late,))
+    assert difference(db, _report(one), at(5010)).open == 1
+    assert difference(db, _report(one), at(5000) + 15 * MINUTE).open == 0
+    assert difference(db, _report(INCIDENT), at(5010)).open == 0
+
+
 def test_a_loss_of_long_ago_is_looked_at_again_when_its_gateway_is_back(
     node: History, db: sqlite3.Connection
 ) -> None:

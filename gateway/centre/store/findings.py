@@ -44,7 +44,7 @@ class Difference:
     gone: tuple[str, ...]
     gone_losses: tuple[tuple[str, int], ...]
     open: int
-    """Losses that are not settled yet."""
+    """Losses that are not settled yet, or whose gateway is back and whose records are coming."""
 
 
 def difference(db: sqlite3.Connection, report: Report, now_ns: int) -> Difference:
@@ -72,7 +72,11 @@ def difference(db: sqlite3.Connection, report: Report, now_ns: int) -> Differenc
         ),
         tuple(name for name in stored if name not in names),
         tuple(key for key in known if key not in keys),
-        sum(not row.settled for row in rows),
+        sum(
+            not settled(loss, now_ns) or _awaited(loss, now_ns)
+            for incident in taken
+            for loss in incident.losses
+        ),
     )
 
 
@@ -81,6 +85,12 @@ def settled(loss: Loss, now_ns: int) -> bool:
     if now_ns - loss.lost_ns >= SETTLE_NS:
         return True
     return not loss.pending and now_ns - (loss.returned_ns or loss.lost_ns) >= CALM_NS
+
+
+def _awaited(loss: Loss, now_ns: int) -> bool:
+    """Tell whether a gateway that came back late may still tell its side any moment."""
+    back_ns = loss.returned_ns
+    return loss.pending and back_ns is not None and now_ns - back_ns < SETTLE_NS
 
 
 def _incident(incident: Incident, now_ns: int) -> FoundIncident:
