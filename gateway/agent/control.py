@@ -75,7 +75,8 @@ class Control:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._connections >= MAX_CONNECTIONS:
             text = f"{MAX_CONNECTIONS} commands are connected already; end one (a `gateway watch`)"
-            await _send(writer, Reply(error=text))
+            with contextlib.suppress(OSError, TimeoutError):
+                await _send(writer, Reply(error=text))
             writer.close()
             return
         self._connections += 1

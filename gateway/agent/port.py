@@ -178,6 +178,8 @@ def _open(settings: PortSettings) -> serial.Serial:
     except (OSError, ValueError, termios.error) as error:
         # SerialException is an OSError whose text buries the number.
         number = getattr(error, "errno", None) or (error.args and error.args[0])
+        if not isinstance(number, int) and error.__context__ is not None:
+            number = error.__context__.args and error.__context__.args[0]
         raise PortLostError(f"{settings.port}: {_why(number, settings, error)}") from error
 
 
@@ -189,7 +191,10 @@ def _why(number: object, settings: PortSettings, error: Exception) -> str:
     if number == errno.ENOENT:
         return "does not exist; plug the adapter in, or correct `port` (ls /dev/serial/by-id)"
     if number in (errno.EACCES, errno.EPERM):
-        return "permission denied; the gateway's user must be in the group that owns the port"
+        return (
+            "permission denied; who runs this (the gateway's user, you) must be in the group that "
+            "owns the port, dialout as a rule"
+        )
     if number in (errno.EAGAIN, errno.EBUSY):
         return f"{IN_USE}; stop it (`fuser -v` names it)"
     if number == errno.EINVAL and settings.parity != "none":
@@ -197,6 +202,8 @@ def _why(number: object, settings: PortSettings, error: Exception) -> str:
             f"does not take parity {settings.parity}; a pty has none: "
             'set parity = "none", stop_bits = 2'
         )
+    if number in (errno.ENOTTY, errno.EISDIR, errno.ENOTDIR):
+        return "is no serial port; give the path of one (ls /dev/serial/by-id)"
     return f"cannot be opened: {error}"
 
 

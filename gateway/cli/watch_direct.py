@@ -96,16 +96,19 @@ async def poll(
     clock, readings = Clock(), Readings()
     fleet = Fleet(readings, Metrics(), clock)
     survey = Survey(fleet, readings.latest, clock)
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(survey.sample(), name="watch.survey")]
-        tasks.append(group.create_task(fleet.supervise(), name="watch.fleet"))
-        fleet.start(units)
-        try:
-            return await _updates(where, settings, readings, survey, clock, every_s, show)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await fleet.stop()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(survey.sample(), name="watch.survey")]
+            tasks.append(group.create_task(fleet.supervise(), name="watch.fleet"))
+            fleet.start(units)
+            try:
+                return await _updates(where, settings, readings, survey, clock, every_s, show)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await fleet.stop()
+    except BaseExceptionGroup as found:  # the reader of our output left, say: no group to others
+        raise found.exceptions[0] from None
 
 
 async def _updates(

@@ -21,6 +21,9 @@ MAX_REQUEST = 4096
 MAX_REPLY = 1024 * 1024
 """Bytes of one line of a reply; what is longer comes in several."""
 
+MAX_WHOLE = 1 << 53
+"""Largest whole number taken where a float is wanted: beyond it another would come out."""
+
 T = TypeVar("T")
 
 
@@ -258,7 +261,9 @@ def encode(message: Request | Reply) -> bytes:
         value = getattr(message, one.name)
         if value != one.default or one.name == "request":
             body[one.name] = dataclasses.asdict(value) if _is_message(value) else _plain(value)
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    # A lone surrogate (of a name that a peer made up) goes out as JSON's own escape of it.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def decode_request(line: bytes) -> Request:
@@ -328,6 +333,6 @@ def _value(hint: Any, value: Any, name: str) -> Any:
         return _built(typing.cast("type[Any]", hint), value)
     elif isinstance(hint, type) and type(value) is hint:
         return value
-    elif hint is float and type(value) is int:
+    elif hint is float and type(value) is int and abs(value) <= MAX_WHOLE:
         return float(value)
     raise RemoteProtocolError(f"control socket: {name}: found {value!r}"[:200])

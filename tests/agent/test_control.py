@@ -145,6 +145,37 @@ async def test_nonsense_ends_the_conversation(desk: QuietDesk, tmp_path: Path) -
         await peer.leave()
 
 
+async def test_a_hostile_peer_is_no_error_of_the_agent(
+    desk: QuietDesk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Names that are no text, numbers that are none, peers that leave at once, one too many of
+    them: answered or let go, and the log stays empty (a trace-back there is our mistake)."""
+    peer = await Peer.at(tmp_path)
+    answer = await peer.ask(b'{"v":1,"request":"read","name":"\\ud800"}\n')
+    assert answer["read"]["device"] == "\ud800"
+    await peer.leave()
+    for line in (
+        b'{"v":1,"request":"subscribe","every_s":1%s}\n' % (b"0" * 400),
+        b'{"v":1,"request":"subscribe","every_s":[1]}\n',
+        b'{"v":1,"request":["read"]}\n',
+        b"[" * 3000 + b"\n",
+    ):
+        peer = await Peer.at(tmp_path)
+        assert "control socket" in str((await peer.ask(line))["error"])
+        await peer.leave()
+    peers = [await Peer.at(tmp_path) for _ in range(MAX_CONNECTIONS)]
+    for peer in peers:
+        await peer.ask(encode(Request("status")))
+    for _ in range(20):
+        left = socket.socket(socket.AF_UNIX)
+        left.connect(str(tmp_path / "c/control.sock"))
+        left.close()  # gone before it is told that there is no room
+        await asyncio.sleep(0.005)
+    for peer in peers:
+        await peer.leave()
+    assert caplog.records == []
+
+
 async def test_an_endless_request_is_cut(desk: QuietDesk, tmp_path: Path) -> None:
     """A peer that never ends its line costs at most the limit."""
     peer = await Peer.at(tmp_path)

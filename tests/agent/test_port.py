@@ -148,10 +148,20 @@ def test_a_missing_port_says_where_to_look(tmp_path: Path) -> None:
         Port(settings, HostFiles())
 
 
-def test_a_directory_is_no_port(tmp_path: Path) -> None:
-    """Any other refusal keeps the system's words."""
-    with pytest.raises(PortLostError, match="cannot be opened"):
-        Port(BusSettings("b", str(tmp_path), parity="none"), HostFiles())
+@pytest.mark.parametrize("name", ["directory", "file", "file/below"])
+def test_what_is_no_port_is_called_so(tmp_path: Path, name: str) -> None:
+    """A directory, a plain file, something below one."""
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(PortLostError, match="is no serial port; give the path of one"):
+        Port(BusSettings("b", str(tmp_path / name)), HostFiles())
+
+
+def test_any_other_refusal_keeps_the_systems_words(tmp_path: Path) -> None:
+    """Links that lead in a circle, say."""
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(PortLostError, match="cannot be opened: .*symbolic links"):
+        Port(BusSettings("b", str(tmp_path / "circle")), HostFiles())
 
 
 def test_a_pty_with_parity_is_refused_with_its_cure(pty: Pty) -> None:

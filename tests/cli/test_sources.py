@@ -136,6 +136,22 @@ def test_watching_without_an_agent(here: Cabinet, capsys: Said) -> None:
     assert gateway(here, "read", "room") == 0
 
 
+def test_a_pipe_that_is_closed(here: Cabinet) -> None:
+    """`gateway watch | head -1`: status 1 without a word, whoever polls."""
+    command = [sys.executable, "-m", "gateway.cli.main", "watch", "--every", "0.2"]
+    with subprocess.Popen(
+        [*command, "--config", str(here.file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline().startswith("t=0.0 agent=none")
+        process.stdout.close()
+        assert process.wait(10) == 1
+        assert process.stderr.read() == ""
+
+
 def test_only_what_is_asked_for_is_opened(here: Cabinet, capsys: Said) -> None:
     """Other ports are left alone."""
     assert gateway(here, "watch", "scale*", "--every", "0.2", "--seconds", "0.7") == 0
