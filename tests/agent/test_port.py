@@ -160,7 +160,7 @@ def test_what_is_no_port_is_called_so(tmp_path: Path, name: str) -> None:
 def test_any_other_refusal_keeps_the_systems_words(tmp_path: Path) -> None:
     """Links that lead in a circle, say."""
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    with pytest.raises(PortLostError, match="cannot be opened: .*symbolic links"):
+    with pytest.raises(PortLostError, match=r"cannot be opened: .*symbolic links"):
         Port(BusSettings("b", str(tmp_path / "circle")), HostFiles())
 
 
