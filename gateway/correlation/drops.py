@@ -20,6 +20,8 @@ SPREADS = 5.0
 """How many times the usual spread a fall must be, to be a drop."""
 LEVEL = 15
 """As many samples near one value are a level: what falls from it is a drop of its own."""
+CHURN = 4.0
+"""A drop no deeper than so many limits may be churn: it is told, and is usual from then on."""
 LEAST_HIDDEN = 2
 """A dip that no sample shows counts from this many sessions."""
 _SIGMA = 1.4826
@@ -63,21 +65,32 @@ class _Usual:
 
 
 class _Open:
-    """A drop that is not over. `whole`: the gauge at which it is."""
+    """A drop that is not over. `whole`: the gauge at which it is; `saved`: what was usual before;
+    `seen`: its samples, for a small one may be churn that was not known yet."""
 
-    __slots__ = ("before", "bottom", "bottom_ns", "limit", "started_ns", "whole")
+    __slots__ = ("before", "bottom", "bottom_ns", "limit", "saved", "seen", "started_ns", "whole")
 
-    def __init__(self, started_ns: int, before: int, limit: float, sample: Sample) -> None:
+    def __init__(self, started_ns: int, saved: _Usual, limit: float, sample: Sample) -> None:
         self.started_ns = started_ns
-        self.before = before
+        self.saved = saved
+        self.before = saved.median
         self.limit = limit
-        self.whole = ceil(before - limit / 2)
+        self.whole = ceil(self.before - limit / 2)
         self.bottom, self.bottom_ns = sample.active, sample.at_ns
+        self.seen = deque([sample.active], maxlen=WINDOW // 4)
 
     def follow(self, sample: Sample) -> None:
         """See a sample while the drop lasts."""
+        self.seen.append(sample.active)
         if sample.active < self.bottom:
             self.bottom, self.bottom_ns = sample.active, sample.at_ns
+
+    def usual(self) -> _Usual:
+        """Return what is usual when it is over."""
+        if self.before - self.bottom <= CHURN * self.limit:
+            for value in self.seen:
+                self.saved.add(value)
+        return self.saved
 
     def close(self, recovered_ns: int | None) -> Drop:
         """Return it as it was."""
@@ -98,9 +111,10 @@ class _Gauge:
         """Take the next sample; yield the drops that are over with it."""
         while self._open and sample.active >= self._open[-1].whole:
             over = self._open.pop()
-            self._settle([over.before] * LEVEL, over.limit)
+            self._usual = over.usual()
+            self._least = self._open[-1].limit if self._open else 1.0
             yield over.close(sample.at_ns)
-        limit = self.limit
+        limit = max(self._least, SPREADS * self._usual.spread)
         if self._usual and self._usual.median - sample.active >= limit:
             self._begin(sample, limit)
         else:
@@ -117,35 +131,23 @@ class _Gauge:
         while self._open:
             yield self._open.pop().close(None)
 
-    @property
-    def limit(self) -> float:
-        """How far below the level a drop begins."""
-        return max(self._least, SPREADS * self._usual.spread)
-
     def _begin(self, sample: Sample, limit: float) -> None:
         """A drop began behind the last sample that was at the level still."""
         level = self._usual.median
         started = next((s for s in reversed(self._recent) if s.active >= level), self._recent[-1])
-        self._open.append(_Open(started.at_ns, level, limit, sample))
-        self._usual.become(())
+        self._open.append(_Open(started.at_ns, self._usual, limit, sample))
+        self._usual = _Usual()
         self._lately.clear()
         self._least = limit
 
-    def _settle(self, values: Iterable[int], limit: float) -> None:
-        self._usual.become(values)
-        self._least = limit
-
     def _level(self, limit: float) -> None:
-        """Take what the gauge has stood at for a while as the level."""
+        """Take what the gauge has stood at for a while as the level: at first, in a drop, and when
+        the fleet has grown."""
         values = self._lately
         if len(values) < LEVEL or max(values) - min(values) >= max(2.0, limit):
             return
-        if not self._usual:
-            self._settle(values, limit)
-        elif sorted(values)[LEVEL // 2] - self._usual.median >= limit:
-            self._settle(values, max(1.0, limit))
-        elif len(self._usual) >= WINDOW // 2:
-            self._least = 1.0
+        if not self._usual or sorted(values)[LEVEL // 2] - self._usual.median >= limit:
+            self._usual.become(values)
 
 
 def find_drops(series: Iterable[Sample]) -> tuple[Drop, ...]:
