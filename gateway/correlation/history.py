@@ -69,7 +69,7 @@ class History:
         sessions = _sessions(evidence.sessions)
         self.turns = tuple(
             Turn(one, following)
-            for one, following in zip(sessions, [*sessions[1:], None], strict=True)
+            for one, following in zip(sessions, [*sessions[1:], None], strict=False)
         )
         self._labels: dict[Pairs, Pairs] = {}
         self._by_boot: dict[str, list[Session]] = defaultdict(list)
