@@ -8,10 +8,12 @@ samples: what is usual is kept in a window of fixed size.
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from math import ceil
 
 from gateway.correlation.evidence import Sample
+from gateway.correlation.timeline import SECOND_NS
 from gateway.correlation.verdict import Drop
 
 WINDOW = 300
@@ -22,6 +24,8 @@ LEVEL = 15
 """As many samples near one value are a level: what falls from it is a drop of its own."""
 CHURN = 4.0
 """A drop no deeper than so many limits may be churn: it is told, and is usual from then on."""
+HELD = 60
+"""Seconds a sample speaks for: a centre writes one a minute when nothing changes."""
 LEAST_HIDDEN = 2
 """A dip that no sample shows counts from this many sessions."""
 _SIGMA = 1.4826
@@ -154,7 +158,7 @@ def find_drops(series: Iterable[Sample]) -> tuple[Drop, ...]:
     """Return the drops in order of their start. The order of the samples means nothing."""
     samples = _in_order(series)
     gauge = _Gauge()
-    found = [drop for sample in samples for drop in gauge.see(sample)]
+    found = [drop for sample in _each_second(samples) for drop in gauge.see(sample)]
     found += gauge.left()
     found.sort(key=_start)
     found += _hidden(samples, found)
@@ -179,12 +183,23 @@ def _rank(sample: Sample) -> tuple[int, int]:
     return sample.active, -1 if sample.opened_total is None else sample.opened_total
 
 
+def _each_second(samples: Sequence[Sample]) -> Iterator[Sample]:
+    """Yield the samples and the seconds between them: a centre stores what changes, and what is
+    usual is counted in seconds. A sample speaks for `HELD` seconds at most."""
+    for sample, following in pairwise(samples):
+        yield sample
+        seconds = min(HELD, (following.at_ns - sample.at_ns - 1) // SECOND_NS)
+        for second in range(1, seconds + 1):
+            yield replace(sample, at_ns=sample.at_ns + second * SECOND_NS)
+    yield from samples[-1:]
+
+
 def _hidden(samples: Sequence[Sample], visible: Sequence[Drop]) -> Iterator[Drop]:
     """Yield the dips between two samples: more sessions ended than the gauge fell."""
     usual = _Usual()
     waiting: Drop | None = None
     place = 0
-    for before, sample in pairwise(samples):
+    for before, sample in pairwise(_each_second(samples)):
         closed = _closed(before, sample)
         if closed is None:
             continue
@@ -194,7 +209,7 @@ def _hidden(samples: Sequence[Sample], visible: Sequence[Drop]) -> Iterator[Drop
         while place < len(visible) and _end(visible[place]) < before.at_ns:
             place += 1
         seen = place < len(visible) and visible[place].started_ns <= sample.at_ns
-        if not counts or seen:
+        if not counts or seen or before.active == 0:
             continue
         bottom = max(0, before.active - closed)
         drop = Drop(before.at_ns, sample.at_ns, sample.at_ns, before.active, bottom, True)

@@ -100,6 +100,21 @@ def test_a_counter_that_began_anew_or_is_missing_tells_nothing() -> None:
     assert find_drops(series([30] * 60, [500] * 30 + [None] * 30)) == ()
 
 
+def test_a_centre_stores_only_what_changes() -> None:
+    """A minute without a sample is a level; so is what a few samples hold together."""
+    stored = [(0, 0, 0), (1, 36, 36), (60, 36, 36), (100, 27, 36), (101, 18, 36), (106, 36, 54)]
+    (drop,) = find_drops([Sample(at * S, active, opened) for at, active, opened in stored])
+    assert (drop.started_ns, drop.bottom_ns) == (99 * S, 101 * S)
+    assert (drop.before, drop.bottom, drop.recovered_ns) == (36, 18, 106 * S)
+
+
+def test_a_hidden_dip_between_stored_changes_is_seen() -> None:
+    """Eighteen ended and came back within a second: only the counter moved."""
+    stored = [(0, 36, 36), (60, 36, 36), (100, 36, 54), (160, 36, 54)]
+    (drop,) = find_drops([Sample(at * S, active, opened) for at, active, opened in stored])
+    assert drop == Drop(99 * S, 100 * S, 100 * S, 36, 18, hidden=True)
+
+
 def test_a_drop_that_lasts_is_not_over() -> None:
     """The series ends while they are away."""
     (drop,) = find_drops(series([30] * 60 + [3] * 5))
