@@ -7,9 +7,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from gateway.centre.store.looks import Layouts, decode
+from gateway.centre.store.looks import Layouts
 from gateway.centre.store.queries import Offsets, gateway_pk
 from gateway.centre.store.series import SILENT_NS
+from gateway.centre.store.strips import unpack
 
 STEPS = 480
 """Steps of a plot: more are not seen on a screen."""
@@ -83,28 +84,47 @@ def vitals(db: sqlite3.Connection, name: str, from_ns: int, to_ns: int) -> Vital
         if layout is None:
             continue
         offset = offsets.of(boot)
+        links = [
+            (levels.setdefault(name, []), at) for name, _, at in layout.links if at is not None
+        ]
+        first, last = offset.ticks(from_ns), offset.ticks(to_ns)
         for t, body in db.execute(
             "SELECT t, body FROM strip WHERE stream = ? AND t BETWEEN ? AND ?"
             " ORDER BY t DESC LIMIT ?",
-            (stream, offset.ticks(from_ns) - width, offset.ticks(to_ns), MAX_STRIPS),
+            (stream, first - width, last, MAX_STRIPS),
         ).fetchall():
-            for raw in decode(t, body, layout):
-                at_ns = offset.wall_ns(raw.t)
-                if not from_ns <= at_ns <= to_ns:
+            for dt, values, causes in unpack(body):
+                if not first <= t + dt <= last:
                     continue
-                if raw.volts is not None:
-                    volts.append((at_ns, raw.volts))
-                if raw.undervoltage is not None:
-                    low.append((at_ns, raw.undervoltage))
-                for interface, level in raw.levels:
-                    if level is not None:
-                        levels.setdefault(interface, []).append((at_ns, level))
-    ordered = sorted(levels, key=lambda interface: -len(levels[interface]))
+                at_ns = offset.wall_ns(t + dt)
+                if (value := _good(values, causes, layout.volts)) is not None:
+                    volts.append((at_ns, value))
+                if (value := _good(values, causes, layout.low)) is not None:
+                    low.append((at_ns, value is True))
+                for points, at in links:
+                    if (value := _good(values, causes, at)) is not None:
+                        points.append((at_ns, value))
+    ordered = sorted(
+        (interface for interface in levels if levels[interface]),
+        key=lambda interface: -len(levels[interface]),
+    )
     return Vitals(
         thin(volts, from_ns, to_ns),
         tuple(_times_of(sorted(low))),
         tuple((interface, thin(levels[interface], from_ns, to_ns)) for interface in ordered[:2]),
     )
+
+
+def _good(values: list[object], causes: object, index: int | None) -> float | None:
+    """Return a number (or a truth) that has no cause against it."""
+    if index is None or index >= len(values):
+        return None
+    if causes is not None and (
+        type(causes) is not list or index >= len(causes) or causes[index] != 0
+    ):
+        return None
+    value = values[index]
+    return value if isinstance(value, int | float) else None
 
 
 def thin(points: Iterable[tuple[int, float]], from_ns: int, to_ns: int) -> Points:

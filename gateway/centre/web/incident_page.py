@@ -5,9 +5,11 @@ Owns the page's form; the words come from `correlation.story`.
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from aiohttp import web
 
+from gateway.centre.api import iso
 from gateway.centre.store import fleet
 from gateway.centre.web import words
 from gateway.centre.web.markup import NOTHING, Child, Markup, el, join
@@ -23,35 +25,50 @@ from gateway.centre.web.verdict_words import (
     held_by,
     pending_note,
 )
+from gateway.correlation.checks import MEANING
 from gateway.correlation.evidence import Sample
-from gateway.correlation.story import GatewayStory, Line, Story, tell
+from gateway.correlation.story import GatewayStory, Line, Story, group_words, tell
 from gateway.correlation.verdict import Incident, Proof
 
 AROUND_NS = 900_000_000_000
 """What the plot shows before and behind an incident, at least."""
 MAX_LINES = 200
-MAX_GATEWAYS = 200
-"""Gateways with all their evidence; of more the first stand for the rest."""
+MAX_GATEWAYS = 300
+"""Gateways with all their evidence; of more, those that were lost first stand for the rest."""
 
 
 async def show(shelf: Shelf, request: web.Request, viewer: Viewer) -> web.Response:
     """Answer with an incident's page."""
     identity = request.match_info["id"]
 
-    def query(db: sqlite3.Connection) -> tuple[Incident, Sequence[Sample]] | None:
-        incident = fleet.incident(db, identity)
-        if incident is None:
-            return None
-        low, high = _span(incident, viewer.now_ns)
-        return incident, fleet.connections(db, low, high)
-
-    found = await shelf.share(("incident", identity), query)
+    found = await shelf.share(("incident", identity), lambda db: _read(db, identity, viewer.now_ns))
     if found is None:
         raise web.HTTPNotFound
-    incident, series = found
-    return page(
-        f"Incident {identity}", body(incident, series, viewer.now_ns), viewer, tab="incidents"
-    )
+    return page(f"Incident {identity}", body(found, viewer.now_ns), viewer, tab="incidents")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """All that the page shows. `lost`, `back`, `pending` count every gateway, also those whose
+    losses were not read."""
+
+    incident: Incident
+    series: Sequence[Sample]
+    lost: int
+    back: int
+    pending: int
+
+
+def _read(db: sqlite3.Connection, identity: str, now_ns: int) -> _Known | None:
+    incident = fleet.incident(db, identity, MAX_GATEWAYS)
+    if incident is None or not incident.losses:
+        return None
+    low, high = _span(incident, now_ns)
+    counts = db.execute(
+        "SELECT count(*), count(returned_ns), sum(pending) FROM loss WHERE incident = ?",
+        (identity,),
+    ).fetchone()
+    return _Known(incident, fleet.connections(db, low, high), *counts)
 
 
 def _span(incident: Incident, now_ns: int) -> tuple[int, int]:
@@ -60,19 +77,20 @@ def _span(incident: Incident, now_ns: int) -> tuple[int, int]:
     return incident.started_ns - around, min(now_ns, end + around)
 
 
-def body(incident: Incident, series: Sequence[Sample], now_ns: int) -> Markup:
+def body(known: _Known, now_ns: int) -> Markup:
     """Return the page's content."""
+    incident = known.incident
     story = tell(incident)
     topic = f"incident:{incident.identity}"
     return join(
         (
             el(
                 "div",
-                _summary(incident, story, now_ns),
-                _series(incident, series, now_ns),
+                _summary(known, story, now_ns),
+                _series(incident, known.series, now_ns),
                 el("div", _checks(story), _groups(incident), class_="two"),
                 _timeline(story),
-                _gateways(story, now_ns),
+                _gateways(story, known.lost, now_ns),
                 id="incident",
                 data_live=topic,
                 class_="stack",
@@ -81,16 +99,26 @@ def body(incident: Incident, series: Sequence[Sample], now_ns: int) -> Markup:
     )
 
 
-def _summary(incident: Incident, story: Story, now_ns: int) -> Markup:
+def _headline(known: _Known, story: Story) -> str:
+    """Return the story's own line, or one that counts the gateways it was not told of."""
+    incident = known.incident
+    if known.lost <= len(incident.losses):
+        return story.headline
+    where = f" of {group_words(incident.groups[0])}" if incident.groups else ""
+    meaning = MEANING[incident.cause]
+    return f"{known.lost} gateways{where} lost: {meaning} ({confidence(incident.confidence)})"
+
+
+def _summary(known: _Known, story: Story, now_ns: int) -> Markup:
+    incident = known.incident
     drop = incident.drop
-    back = sum(loss.returned_ns is not None for loss in incident.losses)
     pairs: dict[str, Child] = {
         "Began": words.instant(incident.started_ns, now_ns),
         "Ended": words.instant(incident.ended_ns, now_ns)
         if incident.ended_ns is not None
         else el("span", "not yet", class_="bad-text"),
-        "Gateways lost": words.number(len(incident.losses)),
-        "Back again": words.number(back),
+        "Gateways lost": words.number(known.lost),
+        "Back again": words.number(known.back),
         "Confidence": confidence(incident.confidence),
         "Connections": None if drop is None else f"{drop.before} → {drop.bottom}",
     }
@@ -99,13 +127,13 @@ def _summary(incident: Incident, story: Story, now_ns: int) -> Markup:
         el("p", el("a", "Incidents", href="/incidents"), " / ", incident.identity, class_="crumb"),
         el(
             "div",
-            el("h1", story.headline),
+            el("h1", _headline(known, story)),
             cause_pill(incident.cause, quiet=incident.quiet),
             el("span", "nothing to do", class_="tag") if incident.quiet else NOTHING,
             class_="head",
         ),
-        pending_note(sum(loss.pending for loss in incident.losses)),
-        el("div", facts(pairs), class_="gap"),
+        pending_note(known.pending),
+        facts(pairs),
         class_="card",
     )
 
@@ -160,7 +188,7 @@ def _timeline(story: Story) -> Markup:
 def _line(line: Line) -> Markup:
     when: Child = el("span", "undated", class_="when")
     if line.at_ns is not None:
-        when = el("time", words.clock(line.at_ns), title=words.full(line.at_ns))
+        when = _clock(line.at_ns)
     doubt = f" ± {words.age(line.error_ns / 1e9)}" if line.error_ns >= words.SECOND_NS else ""
     who = join((gateway_link(line.gateway), " ")) if line.gateway else NOTHING
     what = el(
@@ -169,12 +197,17 @@ def _line(line: Line) -> Markup:
     return el("li", when, what)
 
 
-def _gateways(story: Story, now_ns: int) -> Markup:
-    some = story.gateways[:MAX_GATEWAYS]
-    left = len(story.gateways) - len(some)
+def _clock(at_ns: int) -> Markup:
+    title = words.full(at_ns)
+    return el("time", words.clock(at_ns), datetime=iso(at_ns), title=title)
+
+
+def _gateways(story: Story, lost: int, now_ns: int) -> Markup:
+    some = story.gateways
+    left = lost - len(some)
     return card(
-        f"Gateways ({words.number(len(story.gateways))})",
-        (_gateway(one, now_ns, opened=len(story.gateways) <= 3) for one in some),
+        f"Gateways ({words.number(lost)})",
+        (_gateway(one, now_ns, opened=not at or len(some) <= 3) for at, one in enumerate(some)),
         el("p", f"{left} more: `gateway drops show` has them all.", class_="dim")
         if left
         else NOTHING,
@@ -211,7 +244,7 @@ def _gateway(one: GatewayStory, now_ns: int, *, opened: bool) -> Markup:
 def _proof(proof: Proof) -> Markup:
     when: Child = None
     if proof.at_ns is not None:
-        when = el("time", words.clock(proof.at_ns), title=words.full(proof.at_ns), class_="dim")
+        when = el("span", _clock(proof.at_ns), class_="dim")
     return el(
         "li",
         when,

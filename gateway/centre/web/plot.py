@@ -16,7 +16,24 @@ HEIGHT, FOOT = 168, 22
 """Pixels of a picture, and of the instants below it."""
 WIDE, TALL = 1000, 100
 """The curve's own coordinates."""
-TIME_STEPS_S = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800)
+TIME_STEPS_S = (
+    1,
+    5,
+    15,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    10_800,
+    21_600,
+    43_200,
+    86_400,
+    172_800,
+)
 MAX_TICKS = 6
 DRAWN = 1e12
 """Values beyond are no measurement and left out like holes."""

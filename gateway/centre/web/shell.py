@@ -179,7 +179,8 @@ def facts(pairs: Mapping[str, Child]) -> Markup:
 
 
 def table(head: tuple[str, ...], rows: list[tuple[Child, ...]], *, empty: str) -> Markup:
-    """Return a table whose rows become blocks on a phone; `empty` stands there without rows."""
+    """Return a table whose rows become blocks on a phone, the last cell all across; `empty` stands
+    there without rows."""
     if not rows:
         return el("p", empty, class_="dim")
     return el(
@@ -195,7 +196,7 @@ def table(head: tuple[str, ...], rows: list[tuple[Child, ...]], *, empty: str) -
                 for row in rows
             ),
         ),
-        class_="rows",
+        class_="rows told",
     )
 
 
