@@ -62,6 +62,7 @@ class Sampler:
         self._mobile: tuple[Mapping[str, Level], float] = ({}, 0.0)
         self._ups: tuple[UpsReading, float] | None = None
         self._alarm_rang = False
+        self._alarm_lost = False
 
     @property
     def limits_v(self) -> tuple[float | None, float | None]:
@@ -114,7 +115,7 @@ class Sampler:
     def sample(self, mobile_stale_s: float = 90.0) -> Sample:
         """Read everything once. Never raises for what a file holds."""
         now = self._clock.now()
-        lost = self._volts is None or self.choice.alarm is None
+        lost = self._volts is None or self.choice.alarm is None or self._alarm_lost
         if self._detected_at is None or (lost and now - self._detected_at >= DETECT_S):
             self.detect()
         volts = self._supply(now)
@@ -172,6 +173,7 @@ class Sampler:
         with self._lock:
             rang, self._alarm_rang = self._alarm_rang, False
         state = alarm_state(self.choice.alarm, self._alarm_data())
+        self._alarm_lost = state is UnderVoltage.UNKNOWN
         return UnderVoltage.UNDER if rang and self.choice.alarm is not None else state
 
     def _jumped(self, volts: float) -> bool:

@@ -240,3 +240,21 @@ def test_an_alarm_that_rang_is_in_the_next_look() -> None:
     without.sample()
     without.alarm_rang()
     assert without.sample().undervoltage is UnderVoltage.UNKNOWN
+
+
+def test_an_alarm_that_moved_is_found_again(tmp_path: Path) -> None:
+    """A driver that was loaded anew has another number; the voltage alone does not hide it."""
+    clock = SetClock()
+    files = {
+        "/sys/class/hwmon/hwmon0/name": "ina226",
+        "/sys/class/hwmon/hwmon0/in1_input": "5100",
+        "/sys/class/hwmon/hwmon1/name": "rpi_volt",
+        "/sys/class/hwmon/hwmon1/in0_lcrit_alarm": "0",
+    }
+    write(tmp_path, files)
+    sampler = Sampler(PLAIN, probes(tmp_path), clock)
+    assert sampler.sample().undervoltage is UnderVoltage.OK
+    (tmp_path / "sys/class/hwmon/hwmon1").rename(tmp_path / "sys/class/hwmon/hwmon2")
+    assert sampler.sample().undervoltage is UnderVoltage.UNKNOWN
+    clock.pass_s(61.0)
+    assert sampler.sample().undervoltage is UnderVoltage.OK
