@@ -95,18 +95,23 @@ def _groups(
 
 
 def _drop(losses: Sequence[Loss], drops: Sequence[Drop]) -> Drop | None:
-    """Return the fall of the series in which most of the losses lie."""
+    """Return the fall of the series in which most of the losses lie; of two, the nearer."""
     low, high = losses[0].lost_ns, losses[-1].lost_ns
-    best: tuple[int, Drop] | None = None
+    best: tuple[tuple[int, int], Drop] | None = None
     end = bisect_right(drops, high + NEAR_NS, key=_started)
     begin = bisect_left(drops, low - LONG_NS, key=_started)
     for drop in drops[begin:end]:
-        inside = sum(
-            drop.started_ns - NEAR_NS <= loss.lost_ns <= drop.bottom_ns + NEAR_NS for loss in losses
-        )
-        if inside and (best is None or inside > best[0]):
-            best = inside, drop
+        away = [_away_ns(loss, drop) for loss in losses]
+        near = [distance for distance in away if distance <= NEAR_NS]
+        rank = len(near), -sum(near)
+        if near and (best is None or rank > best[0]):
+            best = rank, drop
     return None if best is None else best[1]
+
+
+def _away_ns(loss: Loss, drop: Drop) -> int:
+    """Return how far a loss lies outside of a fall."""
+    return max(0, drop.started_ns - loss.lost_ns, loss.lost_ns - drop.bottom_ns)
 
 
 def _started(drop: Drop) -> int:

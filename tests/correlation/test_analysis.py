@@ -116,6 +116,17 @@ def test_the_whole_fleet_is_one_incident() -> None:
     assert (incident.drop.before, incident.drop.bottom) == (16, 0)
 
 
+def test_an_incident_has_its_own_drop() -> None:
+    """Two faults ten seconds apart: each incident is part of the nearer fall."""
+    world = fleet()
+    strike(world, worlds.killed, [world.gateways[3]], 400.0)
+    strike(world, worlds.rebooted, [world.gateways[9]], 412.0)
+    for incident in report_of(world).incidents:
+        drop, lost_ns = incident.drop, incident.losses[0].lost_ns
+        assert drop is not None
+        assert drop.started_ns <= lost_ns <= drop.bottom_ns + ns(1.0) - ns(0.0)
+
+
 def test_a_dead_path_takes_the_name_server_with_it() -> None:
     """Two of one operator fall silent at once; one asks a name server behind the same path."""
     world = fleet()
