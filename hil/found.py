@@ -32,13 +32,17 @@ class Found:
         return next(loss for loss in self.incident.losses if loss.gateway == gateway)
 
     def events(self, gateway: str, kind: str) -> list[Seen]:
-        """Return a gateway's stored events of a kind, in the order they arrived."""
-        found = [seen for seen in self.told.of(gateway).events if seen.kind == kind]
+        """Return a gateway's events of a kind stored since the fault, in the order they came."""
+        found = [
+            seen
+            for seen in self.told.of(gateway).events
+            if seen.kind == kind and seen.received_ns >= self.entry.began_ns
+        ]
         return sorted(found, key=lambda seen: (seen.received_ns, seen.source_time_ns))
 
     def fields(self, gateway: str, kind: str) -> dict[str, object]:
         """Return the fields of a gateway's one event of a kind since the fault."""
-        found = [e for e in self.events(gateway, kind) if e.received_ns >= self.entry.began_ns]
+        found = self.events(gateway, kind)
         assert len(found) == 1, f"{gateway}: {len(found)} events {kind}, not one"
         return dict(found[0].fields)
 

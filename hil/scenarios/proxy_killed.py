@@ -15,4 +15,5 @@ def run(bench: Bench) -> None:
     group = found.group(GroupKind.PROXY)
     assert group.value == bench.stack.proxies[proxy].address, group
     drop = found.incident.drop
-    assert drop is not None and drop.before - drop.bottom >= group.lost, drop
+    assert drop is not None, "the drop of ws_active_connections was not seen"
+    assert drop.before - drop.bottom >= group.lost, drop
