@@ -167,10 +167,10 @@ def _unit_ids(text: str | None) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         low = _number(first, "--units")
-        units += range(low, (_number(last, "--units") if dash else low) + 1)
-    wrong = [unit for unit in units if unit not in ALL_UNIT_IDS]
-    if wrong or not units:
-        raise ConfigError(f"--units {text}: unit ids are 1 to 247")
+        high = _number(last, "--units") if dash else low
+        if low not in ALL_UNIT_IDS or high not in ALL_UNIT_IDS or low > high:
+            raise ConfigError(f"--units {text}: unit ids are 1 to 247, a range is 1-20")
+        units += range(low, high + 1)
     return tuple(dict.fromkeys(units))
 
 

@@ -118,6 +118,7 @@ def test_a_port_in_use_names_its_owner(port: str, capsys: pytest.CaptureFixture[
         (("--parity", "mark"), "--parity mark: use none, even, odd"),
         (("--units", "0-300"), "unit ids are 1 to 247"),
         (("--units", "9-3"), "unit ids are 1 to 247"),
+        (("--units", "1-999999999"), "unit ids are 1 to 247"),
         (("--timeout", "0"), "0.005 to 10 seconds"),
     ],
 )
