@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gateway.correlation.causes import Judged
 from gateway.correlation.census import FLEET, Census, Key, label_keys
 from gateway.correlation.timeline import SECOND_NS
-from gateway.correlation.verdict import QUIET, Cause, GroupKind, HeldBy
+from gateway.correlation.verdict import QUIET, Cause, GroupKind, HeldBy, Loss
 
 NEAR_NS = 15 * SECOND_NS
 """Losses of one fault follow each other within this."""
@@ -77,10 +77,14 @@ def _family(one: Judged) -> tuple[str, ...]:
     if loss.cause is Cause.UNKNOWN:
         return (loss.cause.value, one.end.value)
     if loss.cause in _PATH:
-        same = loss.cause is Cause.PATH_DEAD and loss.held_by is HeldBy.DNS
-        second = loss.held_by in _SECOND_FAULT and not same
-        return (loss.cause.value, loss.held_by.value if second else "")
+        return (loss.cause.value, _second_fault(loss))
     return (loss.cause.value,)
+
+
+def _second_fault(loss: Loss) -> str:
+    """Return what besides its cause keeps a gateway away, ``""`` for nothing of the kind."""
+    same = loss.cause is Cause.PATH_DEAD and loss.held_by is HeldBy.DNS
+    return loss.held_by.value if loss.held_by in _SECOND_FAULT and not same else ""
 
 
 def _runs(losses: Sequence[Judged]) -> Iterator[list[Judged]]:
@@ -113,18 +117,27 @@ def _split(run: list[Judged], times: Sequence[int], census: Census) -> Iterator[
         yield Cluster(run, (GroupKind.NODE, run[0].loss.node))
         return
     left = run
-    if len(run) > 1:
-        grouped = list(_grouped(run, census))
-        taken = {id(one) for cluster in grouped for one in cluster.members}
-        yield from grouped
-        left = [one for one in run if id(one) not in taken]
+    if cause in _PATH and cause is not Cause.UNKNOWN and _second_fault(run[0].loss):
+        # The same second fault at the same instant says more than a site that half of them share.
+        for tight in _tight(run):
+            if _together(tight, times):
+                yield Cluster(tight, None)
+                left = _without(left, tight)
+    if len(left) > 1:
+        for cluster in list(_grouped(left, census)):
+            yield cluster
+            left = _without(left, cluster.members)
     for tight in _tight(left) if cause in _PATH else ():
         if _together(tight, times):
             yield Cluster(tight, None)
-            taken = {id(one) for one in tight}
-            left = [one for one in left if id(one) not in taken]
+            left = _without(left, tight)
     for members in _by_gateway(left):
         yield Cluster(members, None)
+
+
+def _without(losses: Sequence[Judged], gone: Sequence[Judged]) -> list[Judged]:
+    taken = {id(one) for one in gone}
+    return [one for one in losses if id(one) not in taken]
 
 
 def _tight(losses: Sequence[Judged]) -> Iterator[list[Judged]]:
