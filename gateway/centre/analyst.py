@@ -51,6 +51,7 @@ class Analyst:
         self._clock = clock
         self._changes = changes
         self._every_s = every_s
+        self._one = asyncio.Lock()
         self._seen: tuple[int, int] | None = None
         self._open = 0
         self._process: Process | None = None
@@ -87,6 +88,10 @@ class Analyst:
 
     async def look(self) -> None:
         """Analyse, unless nothing can have changed."""
+        async with self._one:
+            await self._look()
+
+    async def _look(self) -> None:
         changes = self._changes()
         if changes == self._seen and not self._open:
             return

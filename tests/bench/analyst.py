@@ -2,8 +2,8 @@
 
     python -m tests.bench.analyst
 
-A real centre (door, sessions, SQLite store) with `CLIENTS` gateways that send once a second from
-`load.c`, on a store that holds a day of another fleet (`_day`, seeded). First it only serves; then
+A real centre (door, sessions, SQLite store) with `CLIENTS` gateways that send 52 points each 2.5 s
+(`BENCH_RATE`) from `load.c`: two cores then have room for the clients too. It runs on a store that holds a day of another fleet (`_day`, seeded). First it only serves; then
 it analyses that whole day meanwhile, again and again, and writes what it finds. The lag is how much
 later than asked a timer of 5 ms runs on the loop.
 """
@@ -31,6 +31,7 @@ from tests.bench import centre as bench
 HERE = Path(__file__).parent
 OUT = HERE / "out"
 CLIENTS = int(os.environ.get("BENCH_CLIENTS", "10000"))
+RATE = float(os.environ.get("BENCH_RATE", "0.4"))
 GATEWAYS = int(os.environ.get("BENCH_GATEWAYS", "3000"))
 SEED = 4
 TICK_S = 0.005
@@ -73,7 +74,6 @@ class Lag:
 async def serve(folder: Path, store: str) -> None:
     """Run the centre; each line of standard input is a phase of so many seconds."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    analyst.EVERY_S = 1e9  # only when told
     analyst.SPAN_NS = _day.DAY_S * _day.SECOND
     settings = CentreSettings(
         listen="127.0.0.1:0",
@@ -84,6 +84,7 @@ async def serve(folder: Path, store: str) -> None:
         web=WebSettings(listen=""),
     )
     centre = Centre(settings, folder, DayClock())
+    centre.analyst._every_s = 1e9  # only when told
     await centre.open()
     print(json.dumps({"port": centre.port}), flush=True)
     lag = Lag()
@@ -139,7 +140,7 @@ def phase(folder: Path, binary: Path, word: str, store: str) -> dict[str, object
     )
     assert server.stdin is not None and server.stdout is not None
     port = int(json.loads(server.stdout.readline())["port"])
-    load = bench.Load(binary, port, CLIENTS, 2, 1.0, 64)
+    load = bench.Load(binary, port, CLIENTS, 2, RATE, 64)
     opened = load.line()
     if opened["opened"] != CLIENTS:
         raise SystemExit(f"only {opened['opened']:.0f} of {CLIENTS} connected: {opened}")
@@ -159,7 +160,9 @@ def report(found: dict[str, dict[str, object]]) -> int:
     """Print and keep the figures."""
     rest, look = found["rest"], found["look"]
     lags = [phase["lag_ms"] for phase in (rest, look)]
-    print(f"{CLIENTS} gateways at 1 Hz{'':14}{'target':>10}{'serving':>12}{'analysing':>12}")
+    print(
+        f"{f'{CLIENTS} gateways at {RATE:g} Hz':34}{'target':>10}{'serving':>12}{'analysing':>12}"
+    )
     for key in ("p50", "p99", "max"):
         values = [lag[key] for lag in lags if isinstance(lag, dict)]
         target = f"<= {LAG_MS:g}" if key == "p99" else ""
@@ -171,7 +174,11 @@ def report(found: dict[str, dict[str, object]]) -> int:
     print(f"analyses meanwhile: {len(looks)}, seconds each: {[round(s, 1) for s in looks]}")
     OUT.mkdir(exist_ok=True)
     (OUT / "analyst.json").write_text(json.dumps(found, indent=1) + "\n")
-    met = isinstance(lags[1], dict) and lags[1]["p99"] <= LAG_MS and bool(looks)
+    assert isinstance(lags[0], dict) and isinstance(lags[1], dict)
+    if lags[0]["p99"] > LAG_MS:
+        print("MISSED: this machine does not keep up even while nothing is analysed")
+        return 1
+    met = lags[1]["p99"] <= LAG_MS and bool(looks)
     print("met" if met else "MISSED")
     return 0 if met else 1
 
