@@ -3,9 +3,10 @@
     python -m tests.bench.analyst
 
 A real centre (door, sessions, SQLite store) with `CLIENTS` gateways that send 52 points each 2.5 s
-(`BENCH_RATE`) from `load.c`: two cores then have room for the clients too. It runs on a store that holds a day of another fleet (`_day`, seeded). First it only serves; then
-it analyses that whole day meanwhile, again and again, and writes what it finds. The lag is how much
-later than asked a timer of 5 ms runs on the loop.
+(`BENCH_RATE`) from `load.c`: two cores then have room for the clients too. It runs on a store that
+holds a day of another fleet (`_day`, seeded). First it only serves; then it analyses that whole day
+meanwhile, again and again, and writes what it finds. The lag is how much later than asked a timer
+of 5 ms runs on the loop.
 """
 
 import asyncio
