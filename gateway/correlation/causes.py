@@ -186,8 +186,7 @@ def _run_over(history: History, turn: Turn, *, goodbye: bool) -> _Verdict:
 def _new_run(history: History, turn: Turn) -> tuple[Word, ...]:
     """Return what was said of the run, or of the boot, that came after the session's."""
     following = turn.following
-    if following is None:
-        return ()
+    assert following is not None  # asked for only when it came back
     if turn.same_boot:
         return run_words(following)
     boot_id = _boot_after(history, turn.session, following)
@@ -281,8 +280,7 @@ def _beside(proofs: Iterable[Proof]) -> Iterator[Proof]:
 def _words_of(history: History, turn: Turn, said: tuple[Word, ...]) -> tuple[Proof, ...]:
     """Return how it came back, and what it says of that start."""
     following = turn.following
-    if following is None:
-        return ()
+    assert following is not None
     began_ns = history.timeline.place(following.boot_id, 0)
     proofs = []
     if not turn.same_boot:
