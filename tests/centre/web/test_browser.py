@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from gateway.correlation.verdict import Cause, Incident
@@ -20,7 +21,11 @@ POWER = "20270115T110143-4f2a"
 PAGES = ("/", "/incidents", f"/incidents/{POWER}", "/gateways/nord-05", "/?state=lost")
 
 
-@pytest.fixture
+# One browser for all of them; each has a window with cookies and cache of its own.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with chromium() as found:
         yield found
@@ -59,7 +64,8 @@ async def test_from_the_fleet_to_an_incident_to_a_gateway(
         await expect(main).to_contain_text("4 of 4 on feeder N2")
         await expect(main).to_contain_text("24 → 20")
         await page.locator("summary", has_text="nord-06").get_by_text("probable").click()
-        await expect(page.locator("details[open]")).to_contain_text("supply low: 4.58 V")
+        told_of = page.locator("details[open]", has_text="nord-06")
+        await expect(told_of).to_contain_text("supply low: 4.58 V")
 
         await page.locator("summary a", has_text="nord-06").click()
         await page.wait_for_url("**/gateways/nord-06")
