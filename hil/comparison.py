@@ -198,7 +198,19 @@ def _grouping(judged: Sequence[Judged]) -> tuple[tuple[int, ...], tuple[int, ...
             if number and not one.beside:
                 incidents.setdefault(number, set()).add(one.incident.identity)
     split = tuple(sorted(number for number, some in incidents.items() if len(some) > 1))
-    shared = {number for some in faults.values() if len(some) > 1 for number in some}
+    kinds = {
+        one.entry.number: (one.entry.fault, one.entry.expected.gateways)
+        for one in judged
+        if one.entry is not None
+    }
+    shared = {
+        number
+        for some in faults.values()
+        # The same fault of the same gateways once more is one that comes back: one incident may
+        # hold both.
+        if len({kinds.get(number) for number in some}) > 1
+        for number in some
+    }
     return split, tuple(sorted(shared - {0}))
 
 

@@ -120,6 +120,18 @@ def test_two_incidents_of_one_fault_are_one_too_many() -> None:
     assert merged.merged == (1, 2)
 
 
+def test_a_fault_that_comes_back_may_stay_one_incident() -> None:
+    """The same fault of the same gateways, twice; of other gateways it is another fault."""
+    first, again, other = (
+        entry(number, "idle", at_s, Expected((gateway,), Cause.PROXY_IDLE))
+        for number, at_s, gateway in ((1, 100, "gw-1"), (2, 140, "gw-1"), (3, 140, "gw-2"))
+    )
+    early, late = (loss("gw-1", at_s, Cause.PROXY_IDLE) for at_s in (103, 143))
+    assert compare([first, again], report((early, late))).merged == ()
+    apart = loss("gw-2", 143, Cause.PROXY_IDLE)
+    assert compare([first, other], report((early, apart))).merged == (1, 3)
+
+
 def test_a_second_loss_by_the_same_fault_is_an_echo() -> None:
     """It is not counted as another lost gateway."""
     first, second = loss("gw-1", 103, Cause.RADIO), loss("gw-1", 106, Cause.UNKNOWN)
