@@ -27,6 +27,7 @@ BITE_S = 25.0
 BACK_S = 60.0
 HOLD_S = 2.0
 """How long a fault lasts at least once it has bitten."""
+USUAL_NS = 60_000_000_000
 QUIET_S = 9.0
 """Between two rounds: what a gateway recorded of the last one has arrived."""
 
@@ -99,7 +100,8 @@ class Bench:
     def told(self, from_ns: int | None = None) -> Told:
         """Ask the analysis about everything since `from_ns` (``None``: since the bench began)."""
         begin, end = self.from_ns if from_ns is None else from_ns, time.time_ns()
-        with Evidence(self.stack.stores(), begin, end) as found:
+        # What is usual has to be learnt before a fall from it can be seen.
+        with Evidence(self.stack.stores(), begin - USUAL_NS, end) as found:
             evidence = tuple(found.gateways())
             report = analyse(evidence, found.nodes(), found.series(), begin, end, end)
         entries = [entry for entry in self.ledger.entries if entry.began_ns >= begin]
