@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
-from gateway.centre.analyst import job_of
+from gateway.centre.analyst import Analyst, job_of
 from gateway.centre.daemon import Centre
+from gateway.centre.metrics import Metrics
+from gateway.centre.store.jobs import Job
+from gateway.process.clock import Clock
+from tests.centre.history import Box, History
 from tests.centre.peer import Peer, running
 
 
@@ -98,6 +102,36 @@ async def test_the_process_leaves_with_the_centre(tmp_path: Path) -> None:
         process = centre.analyst._process
         assert process is not None and process.returncode is None
     assert process.returncode == 0
+
+
+async def test_a_look_that_fails_is_followed_by_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that cannot be read is said once a look, and read when it can."""
+
+    class Office:
+        queued = 0
+
+        def submit(self, job: Job) -> None:
+            assert job.done is not None
+            asyncio.get_running_loop().call_soon(job.done, job)
+
+    path = tmp_path / "late.sqlite"
+    analyst = Analyst(path, Office(), Metrics(), Clock(), lambda: (0, 0), every_s=0.05)
+    analyst.start()
+    try:
+        async with asyncio.timeout(20):
+            while "incidents could not be analysed" not in caplog.text:
+                await asyncio.sleep(0.05)
+            node = History(path)
+            node.come(Box("pump-7"), 0)
+            while not analyst.states:
+                await asyncio.sleep(0.05)
+            node.close()
+    finally:
+        await analyst.stop()
+    assert analyst.states == {"connected": 1, "lost": 0}
+    assert analyst.took_s > 0
 
 
 def test_nonsense_from_the_process_is_refused() -> None:
