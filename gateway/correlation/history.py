@@ -172,8 +172,7 @@ def _sessions(sessions: Iterable[Session]) -> list[Session]:
     for session in set(sessions):
         key = session.number, session.node
         known = found.get(key)
-        if known is None or _edition(session) > _edition(known):
-            found[key] = session
+        found[key] = session if known is None else max(known, session, key=_edition)
     return sorted(found.values(), key=lambda one: (one.opened_ns, one.number, one.node))
 
 

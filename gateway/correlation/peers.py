@@ -96,8 +96,7 @@ def _cuts(judged: Sequence[Judged], places: Iterable[int]) -> Iterator[list[int]
                 yield run
                 run = []
             run.append(place)
-        if run:
-            yield run
+        yield run
 
 
 def _mass(

@@ -183,6 +183,22 @@ def test_more_than_one_mute_boot_between_is_not_bridged() -> None:
     assert judged(two).loss.cause is Cause.UNKNOWN
 
 
+def test_a_restart_whose_goodbye_was_lost() -> None:
+    """The centre saw a FIN only; the next run says that the one before had stopped in order."""
+    one = gateway()
+    one.close(400.0, "network", "end_of_stream")
+    one.boot(401.0, ("daemon_restart", "certain", "the boot id is the same"), same=True)
+    one.connect(404.0)
+    assert judged(one).loss.cause is Cause.AGENT_STOPPED
+
+
+def test_a_goodbye_in_a_boot_that_cannot_be_placed() -> None:
+    """The leave was taken whenever that was; the supply then cannot be looked up."""
+    one = gateway()
+    worlds.rebooted(fleet(), [one], 400.0)
+    assert judged(replace(one.evidence(), boots=())).loss.cause is Cause.ORDERLY_REBOOT
+
+
 def test_stopped_then_unplugged_was_stopped() -> None:
     """The agent took its leave; what came after is another matter, known or not."""
     for word, expected in (("power_cut", Cause.AGENT_STOPPED), ("first_start", Cause.UNKNOWN)):

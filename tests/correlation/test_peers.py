@@ -82,6 +82,16 @@ def test_how_sure_a_dead_proxy_is() -> None:
         assert (incident.cause, incident.confidence) == (Cause.PROXY_FAILED, sure)
 
 
+def test_a_reset_of_the_only_one_behind_a_proxy_is_unknown() -> None:
+    """Nobody stayed to tell a box in the path from the proxy itself."""
+    world = fleet()
+    one = world.gateways[0]
+    one.proxy = "10.0.0.9"
+    one.sessions[0] = replace(one.sessions[0], proxy="10.0.0.9")
+    strike(world, worlds.firewall, [one], 400.0)
+    assert causes(world) == {Cause.UNKNOWN}
+
+
 def test_a_gateway_that_rebooted_then_keeps_its_own_cause() -> None:
     """Seven lost their proxy; the eighth was rebooted in the same second."""
     world = fleet()
@@ -131,6 +141,11 @@ def test_a_constant_age_of_the_connection() -> None:
         one.sessions[0] = replace(one.sessions[0], opened_ns=ns(100.0 + 50.0 * place))
         idle(one, 1000.0 + 50.0 * place, 0.1 + 0.13 * place)
     assert causes(world) == {Cause.PROXY_IDLE}
+    for one in world.gateways:  # and when nobody measured how long they were silent
+        one.sessions = [replace(session, last_message_age_s=None) for session in one.sessions]
+    incident = only(report_of(world))
+    assert incident.cause is Cause.PROXY_IDLE
+    assert GroupKind.AGE not in {group.kind for group in incident.groups}
 
 
 def test_silences_of_any_length_are_no_time_out() -> None:
@@ -147,7 +162,7 @@ def test_among_many_ends_three_alike_are_chance() -> None:
     world = fleet(60)
     some = behind(world)
     number = 0
-    for turn in range(3):
+    for _turn in range(3):
         for one in some:
             number += 1
             silence = 20.0 if number % 25 == 0 else 2.0 + number * 0.6
@@ -202,6 +217,18 @@ def test_churn_of_a_path_is_not_one_fault() -> None:
         one.sessions[0] = replace(one.sessions[0], proxy="", facts=())
     for place, one in enumerate(world.gateways[:200]):
         worlds.firewall(world, [one], 300.0 + 3.0 * place)
+    assert len(report_of(world).incidents) == 200
+
+
+def test_churn_with_the_same_second_fault_is_not_one_either() -> None:
+    """The name server of one region is gone for ten minutes, and sessions are cut as ever."""
+    world = fleet(500)
+    for one in world.gateways:
+        one.proxy = ""
+        one.labels = {}
+        one.sessions[0] = replace(one.sessions[0], proxy="", facts=())
+    for place, one in enumerate(world.gateways[:200]):
+        worlds.names_gone(world, [one], 300.0 + 3.0 * place)
     assert len(report_of(world).incidents) == 200
 
 

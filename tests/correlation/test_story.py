@@ -102,6 +102,15 @@ def test_many_losses_are_told_by_the_first_and_the_last() -> None:
     assert "the first was back" not in [line.text for line in tell(away).timeline]
 
 
+def test_what_each_of_many_showed_is_not_in_the_timeline() -> None:
+    """Sixteen boots say sixteen things; each stands in its gateway's own story."""
+    world = fleet(16)
+    strike(world, worlds.power_cut, world.gateways, 400.0)
+    story = tell(only(report_of(world)))
+    assert not any("says of its start" in line.text and line.gateway for line in story.timeline)
+    assert all(any("power_cut" in p.text for p in one.proofs) for one in story.gateways)
+
+
 def test_advice_for_causes_of_a_few_follows() -> None:
     """Of two causes in one incident the other one's advice is there too, each line once."""
     incident, _ = story_of(worlds.sag_then_cut)
