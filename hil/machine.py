@@ -237,20 +237,3 @@ def _replace(path: Path, data: bytes) -> None:
     aside = path.with_name(path.name + ".new")
     aside.write_bytes(data)
     os.replace(aside, path)
-
-
-def tear_spool(spool: Path, number: random.Random) -> bool:
-    """Leave a half-written record behind the last whole one, as a power cut in a write does; say
-    whether there was room for it. The agent must not run."""
-    segments = [path for path in spool.iterdir() if path.is_file()]
-    if not segments:
-        return False
-    newest = max(segments, key=lambda path: path.stat().st_mtime_ns)
-    data = newest.read_bytes()
-    end = len(data.rstrip(b"\0"))
-    if end == 0 or end + 64 > len(data):
-        return False
-    with newest.open("r+b") as file:
-        file.seek(end + 8)
-        file.write(number.randbytes(number.randrange(1, 17)))
-    return True

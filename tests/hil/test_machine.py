@@ -1,6 +1,5 @@
 """The bench's machines must read as what they are meant to be, by the agent's own readers."""
 
-import random
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from gateway.host.shutdown import IS_RUNNING, LIST_JOBS, stopping_for
 from gateway.host.supply import SupplyKind, Wanted, choose
 from hil.agent_process import MachineClock, probes
 from hil.boards import TRAITS, Board, Reset
-from hil.machine import BOOT_S, CLOCK_FILE, SEAMS, Machine, board_of, tear_spool
+from hil.machine import BOOT_S, CLOCK_FILE, SEAMS, Machine, board_of
 
 
 def machine(tmp_path: Path, board: Board) -> tuple[Machine, Probes]:
@@ -159,12 +158,3 @@ def test_a_boot_starts_the_clock_anew(tmp_path: Path) -> None:
 def test_every_board_is_on_the_bench() -> None:
     """Eight agents have all kinds of hardware among them."""
     assert {board_of(number) for number in range(1, 9)} == set(Board)
-
-
-def test_a_torn_record_stands_behind_the_last_whole_one(tmp_path: Path) -> None:
-    """What was written before stays as it is."""
-    segment = tmp_path / "segment"
-    segment.write_bytes(b"whole" + bytes(4096))
-    assert tear_spool(tmp_path, random.Random(1))
-    data = segment.read_bytes()
-    assert data.startswith(b"whole\0") and len(data) == 4101 and data.count(0) < 4096
