@@ -50,7 +50,8 @@ class Control:
     def __init__(self, path: Path, desk: Desk) -> None:
         self._path = path
         self._desk = desk
-        self._connections = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._stopping = asyncio.Event()
 
     async def serve(self) -> None:
         """Serve commands until cancelled. Never raises for the socket's sake: polling goes on."""
@@ -66,20 +67,25 @@ class Control:
             return
         server = await asyncio.start_unix_server(self._connected, sock=listener, limit=MAX_REQUEST)
         try:
-            async with server:
-                await server.serve_forever()
+            await self._stopping.wait()
         finally:
+            # Nobody is waited for (the library does, from Python 3.12 on): a `watch` would keep the
+            # agent from stopping.
+            server.close()
+            self._stopping.set()
+            for writer in tuple(self._writers):
+                writer.transport.abort()
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._connections >= MAX_CONNECTIONS:
+        if len(self._writers) >= MAX_CONNECTIONS:
             text = f"{MAX_CONNECTIONS} commands are connected already; end one (a `gateway watch`)"
             with contextlib.suppress(OSError, TimeoutError):
                 await _send(writer, Reply(error=text))
             writer.close()
             return
-        self._connections += 1
+        self._writers.add(writer)
         try:
             await self._converse(reader, writer)
         except (OSError, TimeoutError):
@@ -87,7 +93,7 @@ class Control:
         except Exception:  # supervised: a bug in a command must not touch the agent
             logger.exception("control connection failed")
         finally:
-            self._connections -= 1
+            self._writers.discard(writer)
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -143,7 +149,10 @@ class Control:
             after, seen = seen, self._desk.latest.rows_seen
             await _send(writer, Reply(status=self._desk.status(), more=True))
             await self._points(writer, self._desk.points(after))
-            await asyncio.sleep(every_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await self._stopping.wait()
+                return
 
     async def _points(self, writer: asyncio.StreamWriter, points: Iterable[PointState]) -> None:
         """Send points in several lines, the last of which says so."""

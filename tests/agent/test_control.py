@@ -1,6 +1,7 @@
 """Pins the control socket: who may open it, what it answers, what it refuses, its bounds."""
 
 import asyncio
+import contextlib
 import grp
 import json
 import os
@@ -182,6 +183,24 @@ async def test_an_endless_request_is_cut(desk: QuietDesk, tmp_path: Path) -> Non
     answer = await peer.ask(b"x" * (3 * MAX_REQUEST))
     assert str(MAX_REQUEST) in str(answer["error"])
     await peer.leave()
+
+
+async def test_nobody_keeps_the_agent_from_stopping(tmp_path: Path) -> None:
+    """A watch, a command that asks nothing and half a request: all are let go at once."""
+    serving = asyncio.create_task(Control(tmp_path / "c/control.sock", QuietDesk()).serve())
+    await _served(tmp_path)
+    peers = [await Peer.at(tmp_path) for _ in range(3)]
+    peers[0].writer.write(encode(Request("subscribe", every_s=60.0)))
+    assert await peers[0].reader.readline()
+    peers[1].writer.write(b'{"v":1,')
+    await peers[2].ask(encode(Request("status")))
+    serving.cancel()
+    done, _ = await asyncio.wait({serving}, timeout=5.0)
+    assert done and not (tmp_path / "c/control.sock").exists()
+    for peer in peers:
+        with contextlib.suppress(ConnectionResetError):
+            await peer.reader.read()
+        await peer.leave()
 
 
 async def test_connections_are_bounded(desk: QuietDesk, tmp_path: Path) -> None:
