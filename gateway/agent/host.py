@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 TRACE_S = 120.0
 RING = 150
 """Two minutes of looks, and those out of turn."""
+LAST_LOOKS = 15
+"""Looks of a low supply that are recorded one by one, at once: the next may be the last."""
 LOG_S = 3600.0
 WRITE_S = 3600.0
 STOP_S = 1.0
@@ -77,6 +79,8 @@ class Host:
         self._window: list[Sample] = []
         self._links: list[tuple[str, LinkKind]] = []
         self._traced_ns = 0
+        self._kept_ns = 0
+        self._low_looks = 0
         self._telling = Telling()
         self._traces = Bucket()
         self._threads: list[HostThread] = []
@@ -264,6 +268,9 @@ class Host:
             self.counters.changed(change)
         for told in self._telling.admit(changes, self._clock.now()):
             self._tell(told)
+        self._low_looks = self._low_looks + 1 if self._watch.low else 0
+        if self._low_looks <= LAST_LOOKS:
+            self._go_on(sample)
 
     # -- recording -----------------------------------------------------------------------------
 
@@ -296,14 +303,12 @@ class Host:
 
     def _trace(self, reason: str) -> None:
         """Record the looks of the last two minutes that no trace has recorded yet."""
-        since_ns = max(self._traced_ns, self._clock.boottime_ns() - int(TRACE_S * 1e9))
+        since_ns = max(self._kept_ns, self._clock.boottime_ns() - int(TRACE_S * 1e9))
         fresh = [s for s in self._ring if s.source_time_ns > since_ns]
         if not fresh or not self._traces.take(self._clock.now()):
             return  # what is held back comes with the next trace, if that is within two minutes
-        self._traced_ns = fresh[-1].source_time_ns
-        block = len(self._links) + 1
-        self._recorder.rows(trace(fresh, self._links, block))
-        self._recorder.flush()
+        self._kept_ns = fresh[-1].source_time_ns
+        self._record_looks([s for s in fresh if s.source_time_ns > self._traced_ns])
         seconds = (fresh[-1].source_time_ns - fresh[0].source_time_ns) / 1e9
         self._event(EventKind.TRACE, reason=reason, looks=len(fresh), seconds=round(seconds, 1))
         state, at = self._boots.state, self._instant()
@@ -312,6 +317,18 @@ class Host:
             self._boots.keep_trace(
                 TraceFile(reason, state.number, at.boottime_ns, at.wall_ns, at.synced, points)
             )
+
+    def _go_on(self, sample: Sample) -> None:
+        """Go on with a trace while the supply is low: nothing comes after a power cut."""
+        before = self._ring[-2].source_time_ns if len(self._ring) > 1 else 0
+        if self._low_looks > 1 and before <= self._traced_ns < sample.source_time_ns:
+            self._record_looks([sample])
+
+    def _record_looks(self, looks: Sequence[Sample]) -> None:
+        """Record looks as rows of the trace, and let them go at once."""
+        self._traced_ns = looks[-1].source_time_ns if looks else self._traced_ns
+        self._recorder.rows(trace(looks, self._links, len(self._links) + 1))
+        self._recorder.flush()
 
     def _revise(self) -> None:
         """Judge the boot again once the silence before it is known; that the supply was low at

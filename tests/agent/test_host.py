@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.agent.boots import read_state, read_trace, trace_names
-from gateway.agent.host import Host
+from gateway.agent.host import LAST_LOOKS, Host
 from gateway.agent.metrics import Metrics
 from gateway.agent.recorder import Recorder
 from gateway.agent.spool.spool import Spool
@@ -148,6 +148,28 @@ async def test_a_sag_flushes_the_two_minutes_before(tmp_path: Path) -> None:
     assert (kept.reason, kept.points[-1].volts) == ("supply_low", 9.5)
     state = read_state(bench.state)
     assert state is not None and state.low_since_ns is not None and state.low_until_ns is None
+    await bench.close()
+
+
+async def test_the_looks_of_a_low_supply_go_out_one_by_one(tmp_path: Path) -> None:
+    """The next may be the last; a supply that stays low does not go on for ever. On the card
+    they come with the next trace, each once."""
+    bench = Bench(tmp_path)
+    await bench.host.begin(had_backlog=False)
+    for _ in range(3):
+        bench.look()
+    for volts in (9.5, 9.0, 8.5):
+        bench.look(volts=volts, undervoltage=UNDER)
+    assert [row["supply_v"] for row in bench.rows("host.trace")] == [12, 12, 12, 9.5, 9.0, 8.5]
+    for _ in range(60):
+        bench.look(volts=8.0, undervoltage=UNDER)
+    assert len(bench.rows("host.trace")) == 3 + LAST_LOOKS
+    assert bench.kinds().count("trace") == 1
+    bench.recorder.event(Event.make(EventKind.SESSION_ENDED, bench.clock.boottime_ns()))
+    assert len(bench.rows("host.trace")) == 66
+    await bench.host.leave()
+    kept = [read_trace(bench.state, name) for name in trace_names(bench.state)]
+    assert [len(trace.points) for trace in kept if trace is not None] == [4, 62]
     await bench.close()
 
 
