@@ -18,8 +18,7 @@ def run(bench: Bench) -> None:
     low = found.fields(gateway, "supply_low")
     assert float(str(low["volts"])) < 0.95 * nominal, f"the supply was not low: {low}"
     volts = [look.volts for look in found.looks(gateway, lost.boot_id) if look.volts is not None]
-    # The looks after the first low one were in memory when power went.
-    assert min(volts) < 0.95 * nominal, f"the sag was not stored: at least {min(volts):.2f} V"
+    assert min(volts) < 0.88 * nominal, f"the sag was not stored: at least {min(volts):.2f} V"
     assert max(volts) > 0.98 * nominal, "what was before the sag was not stored"
     reboot = found.fields(gateway, "boot_classified")
     assert reboot["class"] in ("brown_out", "power_cut"), reboot
