@@ -198,14 +198,15 @@ def _hidden(samples: Sequence[Sample], visible: Sequence[Drop]) -> Iterator[Drop
     """Yield the dips between two samples: more sessions ended than the gauge fell."""
     usual = _Usual()
     waiting: Drop | None = None
-    place = 0
-    for before, sample in pairwise(_each_second(samples)):
+    place = known_s = 0
+    for before, sample in pairwise(samples):
         closed = _closed(before, sample)
         if closed is None:
             continue
         limit = max(LEAST_HIDDEN, SPREADS * usual.spread)
-        counts = len(usual) >= LEVEL and closed - usual.median >= limit
+        counts = known_s >= LEVEL and closed - (usual.median if usual else 0) >= limit
         usual.add(closed)
+        known_s += min(HELD, (sample.at_ns - before.at_ns) // SECOND_NS)
         while place < len(visible) and _end(visible[place]) < before.at_ns:
             place += 1
         seen = place < len(visible) and visible[place].started_ns <= sample.at_ns
