@@ -10,6 +10,7 @@ import sqlite3
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -28,7 +29,16 @@ from gateway.process.tls import server_context
 LOGGER = logging.getLogger(__name__)
 USERS_EVERY_S = 2.0
 """How soon a change of the file of users is seen."""
+MAX_CONNECTIONS = 150
+"""Fewer than `daemon.SPARE_FILES`; half of it may be streams."""
 Page = Callable[[Shelf, web.Request, Viewer], Awaitable[web.Response]]
+
+
+class _Refusal(asyncio.Protocol):
+    """Ends a connection at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).abort()  # uvloop's are no subclass
 
 
 class Site:
@@ -58,13 +68,14 @@ class Site:
                 web.get("/incidents", self._page(incidents_page.show)),
                 web.get("/incidents/{id}", self._page(incident_page.show)),
                 web.get("/gateways/{id}", self._page(gateway_page.show)),
-                web.get("/live", self._live),
+                web.get("/live", self._live, allow_head=False),
                 web.get("/static/{name}", ASSETS.serve),
                 *self._guard.routes(),
             ]
         )
         app.on_response_prepare.append(dress)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._server: asyncio.Server | None = None
         self.port = 0
 
     async def open(self) -> None:
@@ -88,11 +99,19 @@ class Site:
                 self._guard.users.path,
             )
         await self._runner.setup()
-        await web.TCPSite(
-            self._runner, host.strip("[]"), int(port), ssl_context=self._context()
-        ).start()
-        self.port = self._runner.addresses[0][1]
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connection, host.strip("[]"), int(port), ssl=self._context()
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
         LOGGER.info("page served listen=%s login=%s", self._settings.listen, self._guard.walled)
+
+    def _connection(self) -> asyncio.Protocol:
+        """Return what serves a new connection; past `MAX_CONNECTIONS`, what ends it: whoever opens
+        thousands of them must not take the open files that gateways need."""
+        server = self._runner.server
+        if server is None or len(server.connections) >= MAX_CONNECTIONS:
+            return _Refusal()
+        return server()
 
     def _context(self) -> ssl.SSLContext | None:
         certificate, key = self._settings.certificate_file, self._settings.key_file
@@ -111,6 +130,8 @@ class Site:
     async def close(self) -> None:
         """End the streams and stop answering."""
         self.hub.close()
+        if self._server is not None:
+            self._server.close()
         await self._runner.cleanup()
 
     # Answering

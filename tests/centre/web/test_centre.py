@@ -6,7 +6,13 @@ from pathlib import Path
 from aiohttp import ClientSession
 
 from gateway.centre.daemon import Centre
-from gateway.config.centre import AdminSettings, CentreSettings, StoreSettings, WebSettings
+from gateway.config.centre import (
+    AdminSettings,
+    CentreSettings,
+    DrainSettings,
+    StoreSettings,
+    WebSettings,
+)
 from gateway.process.clock import Clock
 from tests.centre.peer import Peer, running
 
@@ -44,14 +50,21 @@ async def test_stopping_waits_for_no_open_page(tmp_path: Path) -> None:
 
 
 async def test_one_of_several_workers_serves_the_page(tmp_path: Path) -> None:
-    """The first; empty `listen` means none at all."""
-    settings = CentreSettings(
-        listen="127.0.0.1:0",
-        workers=2,
-        store=StoreSettings(path="store.sqlite"),
-        admin=AdminSettings(""),
-    )
-    workers = [Centre(settings, tmp_path, Clock(), number) for number in range(2)]
-    assert [worker.page is not None for worker in workers] == [True, False]
-    off = CentreSettings(store=StoreSettings(path="store.sqlite"), web=WebSettings(""))
-    assert Centre(off, tmp_path, Clock()).page is None
+    """The first; with an empty `listen` none does."""
+    for listen, served in (("127.0.0.1:0", [True, False]), ("", [False, False])):
+        settings = CentreSettings(
+            listen="127.0.0.1:0",
+            workers=2,
+            store=StoreSettings(path="store.sqlite"),
+            admin=AdminSettings(""),
+            web=WebSettings(listen),
+            drain=DrainSettings(0.0, 0.0),
+        )
+        workers = [Centre(settings, tmp_path, Clock(), number) for number in range(2)]
+        for worker in workers:
+            await worker.open()
+        try:
+            assert [worker.page is not None for worker in workers] == served
+        finally:
+            for worker in workers:
+                await worker.close()

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import ClientError, ClientResponse, ClientSession, CookieJar
 
 from gateway.centre.store.layout import open_writer
+from gateway.centre.web import site as site_module
 from gateway.centre.web.live import News
 from gateway.centre.web.site import Site
 from gateway.centre.web.users import User
@@ -240,6 +241,22 @@ async def test_behind_tls_the_cookie_never_leaves_it(
     async with serving(store, Clock(), users_file="users") as site:
         answer = await Visitor(client, site).get("/login", **{"X-Forwarded-Proto": "https"})
         assert answer.cookies["__Host-gateway_form"]["secure"]
+
+
+async def test_connections_are_bounded(
+    store: Path, client: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who opens more than there is room for is cut off, and the page is back when they leave."""
+    monkeypatch.setattr(site_module, "MAX_CONNECTIONS", 3)
+    async with serving(store, Clock()) as site:
+        held = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(ClientError):
+            await client.get(f"http://127.0.0.1:{site.port}/")
+        for _, writer in held:
+            writer.close()
+        await asyncio.sleep(0.05)
+        assert (await Visitor(client, site).get("/")).status == 200
 
 
 async def test_a_page_that_cannot_be_served_stops_nobody(
