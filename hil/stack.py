@@ -42,8 +42,12 @@ NEEDS = (
 )
 HEARTBEAT_S = 2.0
 HEARTBEAT_TIMEOUT_S = 2.0
+CENTRE_HEARTBEAT_S = 4.0
+"""Slower than the gateways': a quiet one's own pings are rare (`QUIET_HEARTBEAT_S`), so that of any
+four seconds two have no message either way, whatever the phases."""
+QUIET_HEARTBEAT_S = 12.0
 IDLE_S = 1.5
-"""Idle time-out of nginx's short route: less than the heartbeat, more than the readings' period."""
+"""Idle time-out of nginx's short route: less than those two, more than the readings' period."""
 PORTS = {"a": (7001, 7101), "b": (7002, 7102)}
 """Centre nodes: link and admin."""
 UP_S = 60.0
@@ -221,7 +225,7 @@ class Stack:
                 PORTS[name],
                 tokens,
                 [address for _, address in ROUTES.values()],
-                HEARTBEAT_S,
+                CENTRE_HEARTBEAT_S,
                 HEARTBEAT_TIMEOUT_S,
             )
             self.nodes[name].start()
@@ -265,7 +269,7 @@ class Stack:
                 token_file=str(self.directory / member.gateway / "token"),
                 ca_file=str(self.authority.ca_file),
                 labels=member.labels,
-                heartbeat_s=HEARTBEAT_S,
+                heartbeat_s=QUIET_HEARTBEAT_S if member.quiet else HEARTBEAT_S,
                 heartbeat_timeout_s=HEARTBEAT_TIMEOUT_S,
                 connect_timeout_s=3.0,
                 backoff_initial_s=0.3,

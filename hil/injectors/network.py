@@ -13,11 +13,11 @@ from hil.fleet import Member, ids
 from hil.injector import Injector, Scope
 from hil.ledger import Expected
 from hil.slow_link import SlowLink
-from hil.stack import HEARTBEAT_S, HEARTBEAT_TIMEOUT_S, Stack
+from hil.stack import CENTRE_HEARTBEAT_S, HEARTBEAT_S, HEARTBEAT_TIMEOUT_S, Stack
 
 CUT_S = HEARTBEAT_S + 0.5
 """Whoever has nothing else to say pings within a heartbeat and meets the rule."""
-SILENT_S = HEARTBEAT_S + HEARTBEAT_TIMEOUT_S + 2.0
+SILENT_S = CENTRE_HEARTBEAT_S + HEARTBEAT_TIMEOUT_S + 1.0
 NO_NAMES_S = 3.0
 SLOW_S = 12.0
 FADE = ((0.05, 0.0), (0.1, 0.1), (0.15, 0.2), (0.2, 0.3))

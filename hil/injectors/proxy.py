@@ -13,7 +13,7 @@ from hil.fleet import Member, ids
 from hil.injector import Injector, Scope
 from hil.injectors.network import CUT_S
 from hil.ledger import Expected
-from hil.stack import IDLE_S, Stack
+from hil.stack import CENTRE_HEARTBEAT_S, IDLE_S, Stack
 
 DOWN_S = 3.0
 EXPIRED_S = 3.0
@@ -38,9 +38,9 @@ class NginxIdle(Injector):
         return Expected(self._gateways, Cause.PROXY_IDLE)
 
     def inject(self) -> None:
-        """Have nothing to say for three rounds."""
+        """Have nothing to say for some rounds."""
         self._stack.quiet(self._gateways, True)
-        time.sleep(3 * (IDLE_S + 1.0))
+        time.sleep(CENTRE_HEARTBEAT_S + 3 * IDLE_S)
 
     def clear(self) -> None:
         """Have something to say."""
