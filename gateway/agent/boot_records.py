@@ -17,7 +17,8 @@ MAX_LIST = 64
 @dataclass(frozen=True, slots=True)
 class State:
     """What the next start must know. `low_since_ns`, `low_until_ns`: boottime at which the supply
-    was last seen low, and well again (``None``: it was still low)."""
+    was last seen low, and well again (``None``: it was still low). `uncounted`: the class of this
+    start while it may be judged again and is not in `totals` yet."""
 
     memory: Memory
     number: int
@@ -27,6 +28,7 @@ class State:
     low_since_ns: int | None = None
     low_until_ns: int | None = None
     totals: tuple[tuple[str, int], ...] = ()
+    uncounted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def state_json(state: State) -> dict[str, object]:
         "low_since_ns": state.low_since_ns,
         "low_until_ns": state.low_until_ns,
         "totals": dict(state.totals),
+        "uncounted": state.uncounted,
     }
 
 
@@ -161,6 +164,7 @@ def state_from(found: Mapping[str, object]) -> State | None:
         )
         totals = found.get("totals")
         counts = totals.items() if isinstance(totals, dict) else ()
+        uncounted = found.get("uncounted")
         return State(
             memory=memory,
             number=_integer(found, "number"),
@@ -170,6 +174,7 @@ def state_from(found: Mapping[str, object]) -> State | None:
             low_since_ns=_optional(found, "low_since_ns"),
             low_until_ns=_optional(found, "low_until_ns"),
             totals=tuple((str(k), v) for k, v in counts if isinstance(v, int))[:MAX_LIST],
+            uncounted=uncounted if isinstance(uncounted, str) else "",
         )
     except (_NotOursError, ValueError):
         return None

@@ -37,6 +37,8 @@ MAX_TRACES = 256
 MAX_BYTES = 4 * 1024 * 1024
 """All of it together; `state.json` and `boots.json` take at most 64 KiB of it."""
 _TRACE_BYTES = MAX_BYTES - 64 * 1024
+FIRST_REVISABLE = 7
+"""Rules 7 to 12 depend on the silence before the boot, which the centre knows."""
 _TRACE = re.compile(r"boot-\d{6}-at-\d{10}\.json")
 
 
@@ -107,6 +109,7 @@ class Boots:
         self.verdict: Verdict | None = None
         self.state: State | None = None
         self.totals: dict[str, int] = {} if self.before is None else dict(self.before.totals)
+        """Starts by class; only ever more, for a counter that shrinks counts twice."""
         self._records = list(read_boots(directory))
 
     # -- at the start --------------------------------------------------------------------------
@@ -119,7 +122,10 @@ class Boots:
         new_boot = before is None or before.memory.boot_id != evidence.boot_id
         number = 1 if before is None else before.number + new_boot
         name = verdict.reboot.value
-        self.totals[name] = self.totals.get(name, 0) + 1
+        if before is not None and before.uncounted:
+            self._count(before.uncounted)  # nobody can judge it again any more
+        if verdict.rule < FIRST_REVISABLE:
+            self._count(name)
         record = BootRecord(
             number=number,
             boot_id=evidence.boot_id,
@@ -149,11 +155,22 @@ class Boots:
             boottime_ns=at.boottime_ns,
             wall_ns=at.wall_ns,
             synced=at.synced,
-            totals=tuple(sorted(self.totals.items())),
+            uncounted="" if verdict.rule < FIRST_REVISABLE else name,
         )
         self._write_boots()
         self.write(at)
         return verdict
+
+    def settle(self, at: Instant) -> None:
+        """Count this start: its class is final. Until then the next start counts it."""
+        if self.state is None or not self.state.uncounted:
+            return
+        self._count(self.state.uncounted)
+        self.state = replace(self.state, uncounted="")
+        self.write(at)
+
+    def _count(self, name: str) -> None:
+        self.totals[name] = self.totals.get(name, 0) + 1
 
     def last_seen(self, previous: Mapping[str, object] | None, at: Instant) -> LastSeen:
         """Put together what was last known of the boot before.
@@ -190,14 +207,14 @@ class Boots:
         Only what the gap can change is judged again: rules 7 to 12.
         """
         before, evidence, old = self.before, self.evidence, self.verdict
-        if before is None or evidence is None or old is None or old.rule < 7:
+        if before is None or evidence is None or old is None or old.rule < FIRST_REVISABLE:
             return None
         new = classify(evidence, before.memory, self.last_seen(previous, at))
         if (new.reboot, new.confidence) == (old.reboot, old.confidence):
             return None
         self.verdict = new
-        self.totals[old.reboot.value] = max(0, self.totals.get(old.reboot.value, 1) - 1)
-        self.totals[new.reboot.value] = self.totals.get(new.reboot.value, 0) + 1
+        if self.state is not None and self.state.uncounted:
+            self.state = replace(self.state, uncounted=new.reboot.value)
         if self._records:
             self._records[-1] = replace(
                 self._records[-1],

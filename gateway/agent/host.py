@@ -105,6 +105,8 @@ class Host:
         self._judged = had_backlog
         evidence = await asyncio.to_thread(host_evidence.boot, self._probes)
         verdict = self._boots.begin(evidence, self._instant())
+        if self._judged:
+            self._boots.settle(self._instant())
         fields = verdict_fields(verdict)
         if evidence.max_current_ma is not None:
             # A Pi 5 on a 3 A supply gives its USB ports 600 mA and warns nobody.
@@ -348,6 +350,8 @@ class Host:
                 verdict.confidence,
                 verdict.rule,
             )
+        if self._judged:
+            self._boots.settle(self._instant())
 
     def _chosen(self, choice: SupplyChoice) -> None:
         """Tell which sources are in use, and why not the others."""

@@ -10,6 +10,7 @@ from gateway.agent.boots import Boots, Instant
 from gateway.agent.metrics import Sample as MetricSample
 from gateway.event import EventKind
 from gateway.host.alarm import UnderVoltage
+from gateway.host.reboot import RebootClass
 from gateway.host.sample import Sample
 from gateway.host.supply import SupplySource
 from gateway.host.trouble import Change
@@ -88,13 +89,14 @@ _COUNTED = (
 
 
 def _reboots(boots: Boots) -> Iterator[MetricSample]:
-    for name, count in sorted(boots.totals.items()):
+    # Every class, also at 0: `increase()` does not see a series that begins at 1.
+    for kind in RebootClass:
         yield MetricSample(
             "gateway_reboots",
-            "Starts by class, since the state directory was made",
-            count,
+            "Starts by class, since the state directory was made; counted once the class is final",
+            boots.totals.get(kind.value, 0),
             counter=True,
-            labels=(("class", name),),
+            labels=(("class", kind.value),),
         )
     if boots.verdict is not None:
         labels = (

@@ -57,6 +57,7 @@ def test_the_course_of_a_gateways_life(tmp_path: Path) -> None:
     crashed.close()
     third = started(tmp_path, 3, at(10, 900), rsts=0x1000)
     assert third.verdict is not None and third.verdict.reboot is RebootClass.POWER_CUT
+    third.settle(at(11, 901))
     third.close()
     kept = read_boots(tmp_path)
     assert [(b.number, b.reboot, b.restarts, b.crashes) for b in kept] == [
@@ -125,7 +126,35 @@ def test_the_silence_takes_the_centre_and_a_clock(tmp_path: Path) -> None:
     boots.close()
     (_, last) = read_boots(tmp_path)
     assert (last.reboot, last.revised) == ("power_cut", True)
-    assert boots.totals == {"first_start": 1, "unclean_unknown": 0, "power_cut": 1}
+    assert boots.totals == {"first_start": 1}
+
+
+def test_a_boot_is_counted_once_its_class_is_final(tmp_path: Path) -> None:
+    """No total ever shrinks: a counter that does would count twice."""
+    started(tmp_path, 1, at(10)).close()
+    boots = started(tmp_path, 2, at(20, 10_000, synced=False))
+    assert boots.totals == {"first_start": 1}
+    told = {"boot_id": f"{1:032x}", "last_wall_ns": WALL + 5_000 * S}
+    assert boots.revise(told, at(30, 10_010)) is not None
+    assert boots.totals == {"first_start": 1}
+    boots.settle(at(30, 10_010))
+    boots.settle(at(31, 10_011))
+    assert boots.totals == {"first_start": 1, "power_cut": 1}
+    boots.close()
+    state = read_state(tmp_path)
+    assert state is not None and (state.uncounted, dict(state.totals)) == ("", boots.totals)
+
+
+def test_a_boot_that_nobody_judged_is_counted_by_the_next_start(tmp_path: Path) -> None:
+    """Also when the agent was killed: what was still open stands in the state file."""
+    started(tmp_path, 1, at(10)).close()
+    started(tmp_path, 2, at(20, 10_000, synced=False)).close()
+    restarted = started(tmp_path, 2, at(90, 10_070, synced=False))
+    assert restarted.totals == {"first_start": 1, "unclean_unknown": 1, "daemon_crash": 1}
+    restarted.close()
+    again = started(tmp_path, 2, at(95, 10_075, synced=False))
+    assert again.totals == {"first_start": 1, "unclean_unknown": 1, "daemon_crash": 2}
+    again.close()
 
 
 def test_direct_evidence_is_not_revised(tmp_path: Path) -> None:
@@ -144,7 +173,8 @@ def test_thirty_two_boots(tmp_path: Path) -> None:
     kept = read_boots(tmp_path)
     assert len(kept) == MAX_BOOTS and kept[-1].number == 40
     state = read_state(tmp_path)
-    assert state is not None and dict(state.totals)["unclean_unknown"] == 39
+    assert state is not None and dict(state.totals)["unclean_unknown"] == 38
+    assert state.uncounted == "unclean_unknown"
 
 
 def test_the_mark_of_a_stopping_system(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from gateway.host.alarm import UnderVoltage
 from gateway.host.link import LinkKind, LinkState
 from gateway.host.nl80211 import Disconnected
 from gateway.host.radio import Level
-from gateway.host.reboot import Phase
+from gateway.host.reboot import Phase, RebootClass
 from gateway.host.sample import LinkSample, Sample
 from gateway.host.shutdown import IS_RUNNING, LIST_JOBS
 from gateway.process.clock import Clock, HostFiles
@@ -257,6 +257,13 @@ async def test_the_reason_of_a_boot(tmp_path: Path) -> None:
     await bench.close()
 
 
+def reboots(bench: Bench) -> dict[str, float]:
+    """Return the counter by class; every class is there, at 0 until it happened."""
+    found = [s for s in bench.host.samples() if s.name == "gateway_reboots"]
+    assert {dict(s.labels)["class"] for s in found} == {one.value for one in RebootClass}
+    return {dict(s.labels)["class"]: s.value for s in found}
+
+
 async def test_the_reason_is_revised_when_the_silence_is_known(tmp_path: Path) -> None:
     """It takes a synchronised clock and what the centre last stored; it happens once."""
     bench = Bench(tmp_path)
@@ -273,6 +280,8 @@ async def test_the_reason_is_revised_when_the_silence_is_known(tmp_path: Path) -
     }
     again.host.record()
     assert "boot_revised" not in again.kinds()
+    before = reboots(again)
+    assert (before["first_start"], before["unclean_unknown"], before["power_cut"]) == (1, 0, 0)
     write(again.root, {MARK: b""})
     again.sync.refresh()
     again.host.record()
@@ -280,6 +289,20 @@ async def test_the_reason_is_revised_when_the_silence_is_known(tmp_path: Path) -
     revised = [fields for kind, fields in again.events() if kind == "boot_revised"]
     assert [(r["class"], r["confidence"]) for r in revised] == [("power_cut", "possible")]
     assert dict(again.host.facts())["reboot"] == "power_cut"
+    assert reboots(again) == before | {"power_cut": 1}
+    await again.close()
+
+
+async def test_a_start_that_nobody_will_judge_again_is_counted_at_once(tmp_path: Path) -> None:
+    """Records of an earlier run are on the way: the silence before stays unknown."""
+    bench = Bench(tmp_path)
+    await bench.host.begin(had_backlog=False)
+    await bench.close()
+    write(bench.root, {"/proc/sys/kernel/random/boot_id": "2" * 32})
+    again = Bench(tmp_path)
+    write(again.root, {"/proc/sys/kernel/random/boot_id": "2" * 32})
+    await again.host.begin(had_backlog=True)
+    assert reboots(again)["unclean_unknown"] == 1
     await again.close()
 
 
