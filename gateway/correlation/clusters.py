@@ -28,6 +28,8 @@ BEYOND = 4.0
 """So many times what chance would bring together is no chance."""
 SHARE = 0.5
 """Of those connected: so many of a group must fall for it to be the group's incident."""
+WHOLE = 0.8
+"""A group of which so many fell is a fault of its own, whoever else fell at the same instant."""
 _POWER = frozenset({Cause.BROWN_OUT, Cause.POWER_CUT})
 _PATH = frozenset({Cause.RESET_IN_PATH, Cause.PATH_DEAD, Cause.UNKNOWN})
 _PROXY = frozenset({Cause.PROXY_IDLE, Cause.PROXY_RELOADED, Cause.PROXY_FAILED})
@@ -117,10 +119,11 @@ def _split(run: list[Judged], times: Sequence[int], census: Census) -> Iterator[
         yield Cluster(run, (GroupKind.NODE, run[0].loss.node))
         return
     left = run
-    if cause in _PATH and cause is not Cause.UNKNOWN and _second_fault(run[0].loss):
-        # The same second fault at the same instant says more than a site that half of them share.
+    if cause in _PATH and cause is not Cause.UNKNOWN:
+        # The same instant, and the same second fault, say more than a site of which half fell.
+        second = bool(_second_fault(run[0].loss))
         for tight in _tight(run):
-            if _together(tight, times):
+            if _together(tight, times) and (second or _beyond_groups(tight, census)):
                 yield Cluster(tight, None)
                 left = _without(left, tight)
     if len(left) > 1:
@@ -162,6 +165,14 @@ def _together(tight: Sequence[Judged], times: Sequence[int]) -> bool:
     return len(tight) > BEYOND * rate * (last - first + TIGHT_NS)
 
 
+def _beyond_groups(tight: Sequence[Judged], census: Census) -> bool:
+    """Say whether no group explains losses of one instant: none that all of them share, and none
+    that fell as a whole."""
+    if any(len(one.members) == len(tight) for one in _grouped(tight, census)):
+        return False
+    return not any(_grouped(tight, census, WHOLE))
+
+
 def _by_gateway(losses: Sequence[Judged]) -> Iterator[list[Judged]]:
     found: dict[str, list[Judged]] = {}
     for one in losses:
@@ -178,8 +189,8 @@ def keys_of(one: Judged) -> set[Key]:
     return keys
 
 
-def _grouped(run: Sequence[Judged], census: Census) -> Iterator[Cluster]:
-    """Yield the groups of which half fell, the largest first; each loss in one."""
+def _grouped(run: Sequence[Judged], census: Census, share: float = SHARE) -> Iterator[Cluster]:
+    """Yield the groups of which half (`share`) fell, the largest first; each loss in one."""
     at_ns = min(one.loss.lost_ns for one in run)
     members: dict[Key, list[int]] = defaultdict(list)
     for place, one in enumerate(run):
@@ -190,13 +201,13 @@ def _grouped(run: Sequence[Judged], census: Census) -> Iterator[Cluster]:
     for key, places in members.items():
         count = len({run[place].loss.gateway for place in places})
         connected = max(count, census.at(key, at_ns))
-        if count > 1 and count >= SHARE * connected:
+        if count > 1 and count >= share * connected:
             ranked.append((count, count / connected, key[0].value, key[1], connected, key))
     taken: set[int] = set()
     for *_, connected, key in sorted(ranked, reverse=True, key=lambda one: one[:4]):
         left = [place for place in members[key] if place not in taken]
         count = len({run[place].loss.gateway for place in left})
-        if count > 1 and count >= SHARE * connected:
+        if count > 1 and count >= share * connected:
             taken.update(left)
             yield Cluster([run[place] for place in left], key)
 

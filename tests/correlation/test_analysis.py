@@ -116,6 +116,23 @@ def test_the_whole_fleet_is_one_incident() -> None:
     assert (incident.drop.before, incident.drop.bottom) == (16, 0)
 
 
+def test_half_a_feeder_does_not_split_what_fell_at_one_instant() -> None:
+    """Three behind one broken path, two of them on a feeder of four: one incident."""
+    world = fleet(24)
+    first, _, second, _ = world.of(feeder="f2")
+    other = next(one for one in world.gateways if one.labels["feeder"] != "f2")
+    strike(world, worlds.half_open, [first, second, other], 400.0)
+    assert len(only(report_of(world)).losses) == 3
+
+
+def test_a_whole_feeder_stays_an_incident_of_its_own() -> None:
+    """Four of four, and at the same instant somebody elsewhere."""
+    world = fleet(24)
+    other = next(one for one in world.gateways if one.labels["feeder"] != "f2")
+    strike(world, worlds.half_open, [*world.of(feeder="f2"), other], 400.0)
+    assert sorted(len(one.losses) for one in report_of(world).incidents) == [1, 4]
+
+
 def test_an_incident_has_its_own_drop() -> None:
     """Two faults ten seconds apart: each incident is part of the nearer fall."""
     world = fleet()
