@@ -62,13 +62,13 @@ def answers(
             found = findings.difference(db, report, now_ns)
             yield from _lines(found)
             waiting, losses = waiting + found.open, report.losses
-        counts, mark = findings.reboots(db, now_ns)
-        marks = [] if mark is None else [[findings.REBOOTS, mark]]
+        boots = findings.reboots(db, now_ns)
+        marks = [] if boots.mark is None else [[findings.REBOOTS, boots.mark]]
         yield {
             "done": True,
-            "open": waiting,
+            "open": waiting + boots.waiting,
             "found": losses,
-            "reboots": dict(counts),
+            "reboots": dict(boots.counts),
             "marks": marks,
             "states": findings.states(db),
         }

@@ -34,7 +34,7 @@ LEAVE_S = 1.0
 
 class Analyst:
     """One per store: with several workers the first has it. `changes` returns numbers that differ
-    when a session began or ended."""
+    when a session began or ended, or a boot was told."""
 
     def __init__(
         self,

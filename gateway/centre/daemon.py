@@ -200,10 +200,11 @@ class Centre:
         return ""
 
     def _changes(self) -> tuple[int, int]:
-        """Return what differs when a session began or ended, here or in another worker."""
+        """Return what differs when a session began or ended or a boot was told, here or in
+        another worker."""
         if self._settings.workers > 1:
             return int(self.server.clock.now()), 0
-        return self.metrics.connections, self.metrics.closes.total()
+        return self.metrics.connections, self.metrics.closes.total() + self.writer.boots
 
 
 def run(settings: CentreSettings, base: Path, config: Path) -> int:

@@ -12,7 +12,11 @@ from gateway.centre.analyst import Analyst, job_of
 from gateway.centre.daemon import Centre
 from gateway.centre.metrics import Metrics
 from gateway.centre.store.jobs import Job
+from gateway.event import Event, EventKind
 from gateway.process.clock import Clock
+from gateway.reading import TICK_NS
+from gateway.wire import record, rows
+from gateway.wire.record import RecordKind
 from tests.centre.history import Box, History
 from tests.centre.peer import Peer, running
 
@@ -93,6 +97,37 @@ async def test_nothing_is_analysed_while_nothing_changes(tmp_path: Path) -> None
         analyst._seen = None
         await analyst.look()
         assert analyst.states == {"connected": 1, "lost": 0}
+
+
+class _Later(Clock):
+    """The clock some time from now."""
+
+    def __init__(self, ahead_s: float) -> None:
+        self._ahead_ns = int(ahead_s * 1e9)
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + self._ahead_ns
+
+
+async def test_a_boot_is_counted_though_no_session_begins_or_ends(tmp_path: Path) -> None:
+    """Its event comes after the session began, and its class is waited for: the centre looks."""
+    async with running(tmp_path) as centre:
+        peer = Peer(centre)
+        await peer.open()
+        await centre.analyst.look()
+        for seq, word, rule in ((1, "orderly_reboot", 3), (2, "power_cut", 8)):
+            event = Event.make(EventKind.BOOT_CLASSIFIED, TICK_NS, **{"class": word, "rule": rule})
+            payload = rows.pack_event(event)
+            seed = record.epoch_seed(peer.epoch)
+            await peer.data([record.pack(seed, seq, RecordKind.EVENT, 0, payload)])
+        await centre.analyst.look()
+        assert +centre.metrics.reboots == {"orderly_reboot": 1}
+        await centre.analyst.look()
+        assert +centre.metrics.reboots == {"orderly_reboot": 1}
+        centre.analyst._clock = _Later(121)
+        await centre.analyst.look()
+        assert +centre.metrics.reboots == {"orderly_reboot": 1, "power_cut": 1}
+        assert centre.analyst._open == 0
 
 
 async def test_the_process_leaves_with_the_centre(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.centre.store import findings
-from gateway.centre.store.findings import GUARD_NS, Again, Difference, difference, reboots
+from gateway.centre.store.findings import GUARD_NS, Again, Difference, Reboots, difference, reboots
 from gateway.centre.store.jobs import FoundIncident, FoundLoss, Incidents, Settled
 from gateway.centre.store.layout import open_reader
 from gateway.correlation.report import Report
@@ -173,31 +173,29 @@ def test_reboots_are_counted_by_their_last_class(node: History, db: sqlite3.Conn
     """A class that may be revised waits two minutes for it; the others count at once."""
     box = Box("pump-7")
     node.come(box, 0)
-    assert reboots(db, at(0))[0] == Counter()
+    assert reboots(db, at(0)).counts == Counter()
     node.tell(box, 1, EventKind.BOOT_CLASSIFIED, **{"class": "orderly_reboot", "rule": 3})
     node.tell(box, 2, EventKind.DEVICE_DOWN, device="m")
     node.send(box, 10)
     node.ask(Incidents(marks=[(findings.REBOOTS, 0)]))
-    counts, mark = reboots(db, at(11))
-    assert (dict(counts), mark) == ({"orderly_reboot": 1}, 2)
+    assert reboots(db, at(11)) == Reboots(Counter(orderly_reboot=1), 2, 0)
     node.ask(Incidents(marks=[(findings.REBOOTS, 2)]))
-    assert reboots(db, at(12)) == (Counter(), None)
+    assert reboots(db, at(12)) == Reboots(Counter(), None, 0)
     node.reboot(box, 100)
     node.come(box, 120)
     node.tell(box, 121, EventKind.BOOT_CLASSIFIED, **{"class": "unclean_unknown", "rule": 12})
     node.send(box, 122)
-    assert reboots(db, at(130)) == (Counter(), None)
+    assert reboots(db, at(130)) == Reboots(Counter(), None, 1)
     node.tell(box, 140, EventKind.BOOT_REVISED, **{"class": "power_cut", "rule": 11})
     node.send(box, 141)
-    counts, mark = reboots(db, at(142))
-    assert (dict(counts), mark) == ({"power_cut": 1}, 4)
+    assert reboots(db, at(142)) == Reboots(Counter(power_cut=1), 4, 0)
     node.ask(Incidents(marks=[(findings.REBOOTS, 4)]))
     other = Box("pump-8")
     node.come(other, 150)
     node.tell(other, 151, EventKind.BOOT_CLASSIFIED, **{"class": "gremlins", "rule": 12})
     node.send(other, 152)
-    assert reboots(db, at(160)) == (Counter(), None)
-    assert reboots(db, at(300)) == (Counter({"unclean_unknown": 1}), 5)
+    assert reboots(db, at(160)) == Reboots(Counter(), None, 1)
+    assert reboots(db, at(300)) == Reboots(Counter(unclean_unknown=1), 5, 0)
 
 
 def test_a_new_centre_counts_reboots_from_now_on(node: History, db: sqlite3.Connection) -> None:
@@ -206,7 +204,17 @@ def test_a_new_centre_counts_reboots_from_now_on(node: History, db: sqlite3.Conn
     node.come(box, 0)
     node.tell(box, 1, EventKind.BOOT_CLASSIFIED, **{"class": "power_cut", "rule": 8})
     node.send(box, 2)
-    assert reboots(db, at(3)) == (Counter(), 1)
+    assert reboots(db, at(3)) == Reboots(Counter(), 1, 0)
+
+
+def test_a_clock_set_back_holds_no_reboot_up(node: History, db: sqlite3.Connection) -> None:
+    """A boot that was heard of in the future is not waited for until then, nor are those behind."""
+    box = Box("pump-7")
+    node.come(box, 0)
+    node.ask(Incidents(marks=[(findings.REBOOTS, 0)]))
+    node.tell(box, 1, EventKind.BOOT_CLASSIFIED, **{"class": "power_cut", "rule": 8})
+    node.send(box, 7200)
+    assert reboots(db, at(60)) == Reboots(Counter(power_cut=1), 1, 0)
 
 
 def node_rows(db: sqlite3.Connection, sql: str) -> list[tuple[object, ...]]:

@@ -197,20 +197,30 @@ class Again:
 # Reboots
 
 
-def reboots(db: sqlite3.Connection, now_ns: int) -> tuple[Counter[str], int | None]:
-    """Return how many boots of each class count from now on, and the event to mark (``None``:
-    the mark stands)."""
+@dataclass(frozen=True, slots=True)
+class Reboots:
+    """How many boots of each class count from now on, the event to mark (``None``: the mark
+    stands), and how many boots wait."""
+
+    counts: Counter[str]
+    mark: int | None
+    waiting: int
+
+
+def reboots(db: sqlite3.Connection, now_ns: int) -> Reboots:
+    """Return the boots that were told since the mark and whose class is final."""
     last = incidents.mark(db, REBOOTS)
     newest = db.execute("SELECT max(id) FROM event").fetchone()[0] or 0
     if last is None:
-        return Counter(), newest
+        return Reboots(Counter(), newest, 0)
     counts: Counter[str] = Counter()
-    for pk, said in _classified(db, last):
-        rule, received_ns, name = said
-        if rule >= _FINAL_RULE and now_ns - received_ns < REBOOT_NS:
-            return counts, pk - 1 if pk - 1 > last else None
+    told = list(_classified(db, last))
+    for place, (pk, (rule, received_ns, name)) in enumerate(told):
+        # Not before it was heard of either: then the clock was set back.
+        if rule >= _FINAL_RULE and 0 <= now_ns - received_ns < REBOOT_NS:
+            return Reboots(counts, pk - 1 if pk - 1 > last else None, len(told) - place)
         counts[name] += 1
-    return counts, newest if newest > last else None
+    return Reboots(counts, newest if newest > last else None, 0)
 
 
 def _classified(db: sqlite3.Connection, last: int) -> Iterator[tuple[int, tuple[int, int, str]]]:

@@ -18,6 +18,7 @@ from gateway.centre.store.latest import Latest
 from gateway.centre.store.looks import Layouts
 from gateway.centre.store.strips import Regrouper, Strip
 from gateway.errors import RemoteProtocolError
+from gateway.event import EventKind
 from gateway.reading import TICK_NS
 from gateway.wire import rows
 from gateway.wire.ledger import count, normalise, of_seqs, subtract
@@ -41,6 +42,8 @@ class Intake:
         self._regrouper = Regrouper()
         self.layouts = Layouts(connection)
         self.latest = Latest(connection)
+        self.boots = 0
+        """Boots told since the start; a reading of another thread may be a bit old."""
 
     # Epochs
 
@@ -242,6 +245,7 @@ class Intake:
 
     def _event(self, ledger: EpochLedger, seq: int, payload: bytes, job: Ingest) -> None:
         source_ns, kind, fields = rows.unpack_event(payload)
+        self.boots += kind in (EventKind.BOOT_CLASSIFIED, EventKind.BOOT_REVISED)
         self._db.execute(
             "INSERT INTO event (gateway, epoch, seq, t, received_ns, kind, fields)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -101,6 +101,11 @@ class Writer:
         self._thread.start()
         return left
 
+    @property
+    def boots(self) -> int:
+        """How many boots gateways told since the start."""
+        return self._intake.boots
+
     def submit(self, job: Job) -> None:
         """Queue a job; it never blocks. The caller holds its sources when `queued` is too much."""
         with self._wake:
