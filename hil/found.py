@@ -14,7 +14,8 @@ from hil.boxes import Box
 from hil.injector import Injector
 from hil.ledger import Entry
 
-BEFORE_NS = 6_000_000_000
+BEFORE_NS = 20_000_000_000
+"""What is asked for before a fault: a level of the gauge takes a quarter of a minute to be one."""
 SETTLE_S = 12.0
 """Until the last of the evidence, a recovery told after ten good seconds, has arrived."""
 

@@ -19,6 +19,8 @@ from hil.stack import Stack, lacking
 
 AGENTS, DRIVERS = 8, 12
 WARM_UP_S = 12.0
+BETWEEN_S = 12.0
+"""After a scenario has settled, before the next: nothing of the last is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def run(chosen: Iterable[str], seed: int, say: Callable[[str], None]) -> list[Re
 
 def _one(name: str, bench: Bench) -> Result:
     try:
-        bench.quiet()
+        bench.quiet(BETWEEN_S)
         page(name).run(bench)
     except Exception as error:  # noqa: BLE001  # told in the report; the others still run
         last = traceback.extract_tb(error.__traceback__)[-1]
