@@ -90,6 +90,20 @@ def test_the_start_of_a_span_keeps_its_verdicts(node: History, db: sqlite3.Conne
     assert difference(db, _report(low=low), at(7000)) == Difference((), (), (), (), 0)
 
 
+def test_the_end_of_a_span_of_long_ago_keeps_its_verdicts(
+    node: History, db: sqlite3.Connection
+) -> None:
+    """What begins just before its end goes on behind it: neither shrunk nor removed."""
+    other = replace(LOSS, gateway="pump-8", session=12, lost_ns=at(103))
+    whole = replace(INCIDENT, losses=(LOSS, other))
+    _store(node, difference(db, _report(whole), at(8000)))
+    seen = difference(db, _report(INCIDENT, high=101), at(90_000))
+    assert seen == Difference((), (), (), (), 0)
+    assert difference(db, _report(high=101), at(90_000)) == Difference((), (), (), (), 0)
+    inside = difference(db, _report(INCIDENT, high=101 + GUARD_NS / 1e9), at(90_000))
+    assert [one.lost for one in inside.incidents] == [1]
+
+
 @pytest.mark.parametrize(
     ("loss", "now", "settled"),
     [

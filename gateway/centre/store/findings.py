@@ -19,7 +19,8 @@ from gateway.event import EventKind
 from gateway.host.reboot import RebootClass
 
 GUARD_NS = 900_000_000_000
-"""What begins within this of a span's start may have begun before it: it keeps its verdict."""
+"""What begins within this of a span's start may have begun before it, and within this of the end of
+a span of long ago go on behind it: it keeps its verdict."""
 CALM_NS = 60_000_000_000
 """A verdict stands this long after the gateway is back, so that its records have come."""
 SETTLE_NS = 900_000_000_000
@@ -50,10 +51,11 @@ class Difference:
 def difference(db: sqlite3.Connection, report: Report, now_ns: int) -> Difference:
     """Compare a report with the store."""
     low = report.from_ns + GUARD_NS
-    stored, counted = _stored_incidents(db, low, report.to_ns)
-    known, marked = _stored_losses(db, low, report.to_ns)
+    high = report.to_ns if report.to_ns >= now_ns else report.to_ns - GUARD_NS
+    stored, counted = _stored_incidents(db, low, high)
+    known, marked = _stored_losses(db, low, high)
     keys = {(loss.gateway, loss.session) for one in report.incidents for loss in one.losses}
-    taken = [incident for incident in report.incidents if incident.started_ns >= low]
+    taken = [incident for incident in report.incidents if low <= incident.started_ns <= high]
     found = [_incident(incident, now_ns) for incident in taken]
     rows = [_loss(incident, loss, now_ns) for incident in taken for loss in incident.losses]
     names = {incident.identity for incident in report.incidents}
