@@ -8,7 +8,6 @@ samples: what is usual is kept in a window of fixed size.
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from math import ceil
 
@@ -110,6 +109,8 @@ class _Gauge:
         self._recent: deque[Sample] = deque(maxlen=4 * LEVEL)
         self._least = 1.0
         self._open: list[_Open] = []
+        self._behind: deque[int] = deque(maxlen=WINDOW)
+        """What the gauge was since the last drop began and without a level."""
 
     def see(self, sample: Sample) -> Iterator[Drop]:
         """Take the next sample; yield the drops that are over with it."""
@@ -126,6 +127,8 @@ class _Gauge:
                 self._open[-1].follow(sample)
             if self._usual:
                 self._usual.add(sample.active)
+            else:
+                self._settle(sample.active)
         self._lately.append(sample.active)
         self._recent.append(sample)
         self._level(limit)
@@ -142,7 +145,16 @@ class _Gauge:
         self._open.append(_Open(started.at_ns, self._usual, limit, sample))
         self._usual = _Usual()
         self._lately.clear()
+        self._behind.clear()
         self._least = limit
+
+    def _settle(self, active: int) -> None:
+        """Take a whole window without a level as usual, noise and all: a fleet that has become
+        smaller, or less quiet, must not hide what falls next."""
+        self._behind.append(active)
+        if len(self._behind) == WINDOW:
+            self._usual.become(self._behind)
+            self._behind.clear()
 
     def _level(self, limit: float) -> None:
         """Take what the gauge has stood at for a while as the level: at first, in a drop, and when
@@ -190,7 +202,8 @@ def _each_second(samples: Sequence[Sample]) -> Iterator[Sample]:
         yield sample
         seconds = min(HELD, (following.at_ns - sample.at_ns - 1) // SECOND_NS)
         for second in range(1, seconds + 1):
-            yield replace(sample, at_ns=sample.at_ns + second * SECOND_NS)
+            at_ns = sample.at_ns + second * SECOND_NS
+            yield Sample(at_ns, sample.active, sample.opened_total)
     yield from samples[-1:]
 
 

@@ -38,6 +38,9 @@ TRACE_BLOCK = len(SCHEMA.blocks) - 1
 PACKER = RowsPacker(SID, SCHEMA)
 LOOKS = 120
 """Two minutes: what an agent records of its host at full resolution when it loses its session."""
+_WAVER = random.Random(7)
+NOISE = [[_WAVER.choice((-2, -1, -1, 0, 0, 0, 1, 1, 2)) for _ in range(LOOKS)] for _ in range(64)]
+"""How a supply (in 4 mV) and a radio (in dB) that stand still waver from second to second."""
 SPACING_S = 240.0
 """Between two losses of one gateway: its story of the first is told before the second."""
 CHURN = {
@@ -270,8 +273,9 @@ class Life:
     def _looks(self, until_ns: int, volts: list[float], dbm: list[float], carrier: bool) -> None:
         """Record the trace of the seconds before. Without `carrier` the adapter goes at the end."""
         count = LOOKS
-        volts = [5.1] * (count - len(volts)) + volts
-        dbm = [-62.0] * (count - len(dbm)) + dbm
+        noise = NOISE[self._rng.randrange(len(NOISE))]
+        volts = [5.1 + 0.004 * step for step in noise[: count - len(volts)]] + volts
+        dbm = [-62.0 + step for step in noise[: count - len(dbm)]] + dbm
         found = []
         for index in range(count):
             at_ns = until_ns - (count - index) * SECOND - self._boot_ns

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.centre.store.looks import Layout
-from gateway.centre.store.traces import DBM, VOLTS, thin, trace_looks
+from gateway.centre.store.traces import (
+    DBM,
+    STRONG_DBM,
+    STRONG_STEP,
+    VOLTS,
+    thin,
+    trace_looks,
+)
 from gateway.reading import TICK_NS
 
 TRACE = Layout(0, 1, 2, (("wlan0", 3, 4), ("eth0", 5, None)), True)
@@ -17,7 +24,7 @@ rows = st.tuples(
     st.sampled_from([None, False, True]),
     st.sampled_from(["wlan0", "eth0", "", None]),
     st.sampled_from([None, True, False]),
-    st.sampled_from([None, -60.0, -60.4, -61.2, -92.0]),
+    st.sampled_from([None, -60.0, -60.4, -68.2, -71.0, -72.5, -92.0]),
     st.sampled_from([True, False]),
 )
 
@@ -52,7 +59,9 @@ def test_every_change_is_kept(found: list[tuple[object, ...]], length: int) -> N
         assert now.undervoltage == low
         assert now.carrier == {"wlan0": wlan, "eth0": eth}.get(str(route))
         heard = dbm if route in ("wlan0", "") else None
-        for kept, true, step in ((now.volts, volts, VOLTS), (now.dbm, heard, DBM)):
+        strong = heard is not None and heard >= STRONG_DBM
+        level = STRONG_STEP if strong else DBM
+        for kept, true, step in ((now.volts, volts, VOLTS), (now.dbm, heard, level)):
             assert (kept is None) == (true is None)
             assert kept is None or abs(kept - float(str(true))) < step
 

@@ -121,6 +121,18 @@ def test_a_drop_that_lasts_is_not_over() -> None:
     assert (drop.recovered_ns, drop.bottom) == (None, 3)
 
 
+def test_a_fleet_that_becomes_noisy_does_not_hide_a_fall() -> None:
+    """A quiet night, then a noisy morning with some gateways always away: the proxy's death at
+    noon, of half the fleet, is a drop of its own."""
+    rng = random.Random(5)
+    noisy = [940 + rng.randrange(-15, 16) for _ in range(3 * WINDOW)]
+    noon = [480 + rng.randrange(-9, 10) for _ in range(30)]
+    drops = find_drops(series([1000] * 200 + noisy + noon + noisy))
+    deep = [drop for drop in drops if drop.bottom < 500]
+    assert [(drop.started_ns // S) for drop in deep] in ([1099], [1098], [1097])
+    assert deep[0].recovered_ns is not None and deep[0].before > 900
+
+
 def test_the_window_forgets() -> None:
     """A level of an hour ago is not the usual any more."""
     slow = [100 - second // 60 for second in range(20 * WINDOW)]

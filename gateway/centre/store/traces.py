@@ -6,9 +6,10 @@ keeps its two ends. A fleet's day holds twenty million looks, nearly all of them
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from operator import itemgetter
+from functools import lru_cache
+from operator import sub
 from typing import Any
 
 import msgpack
@@ -19,8 +20,10 @@ from gateway.correlation.evidence import Look
 from gateway.reading import TICK_NS
 
 VOLTS = 0.02
-DBM = 1.0
-"""Less than this is no change."""
+DBM = 3.0
+STRONG_DBM, STRONG_STEP = -70.0, 10.0
+"""Less than this is no change: a radio that stands still wavers by a dB or two, and a strong one
+explains nothing whatever it does."""
 STEP = 3_000_000_000 // TICK_NS
 """Rows of a trace further apart than this are not one run: what was between is not known."""
 
@@ -39,8 +42,8 @@ def trace_looks(
     for low, high in ranges:
         strips = _strips(db, stream, span, low, high)
         for t, values, causes, ticks in _telling(strips, low, high, layout, STEP):
-            look, route = look_of(t, values, causes, route)
-            found.append(replace(look, span_s=ticks * TICK_NS / 1e9) if ticks else look)
+            look, route = look_of(t, values, causes, route, ticks * TICK_NS / 1e9)
+            found.append(look)
     return found
 
 
@@ -71,13 +74,15 @@ class _Maker:
         self._carriers = {name: carrier for name, carrier, _ in layout.links}
         self._levels = {name: level for name, _, level in layout.links if level is not None}
 
-    def look_of(self, t: int, values: list[object], causes: object, route: str) -> tuple[Look, str]:
+    def look_of(
+        self, t: int, values: list[object], causes: object, route: str, span_s: float
+    ) -> tuple[Look, str]:
         """Return a row as a look, and the route in force behind it (`route`: before it)."""
         if causes is not None:
             raw = looks.raw_of(t, values, causes, self._layout)
             route = raw.route or route
             look = looks.put_together(self._boot_id, [replace(raw, route=route)])[0]
-            return look, route
+            return replace(look, span_s=span_s), route
         layout = self._layout
         volts, low = _at(values, layout.volts), _at(values, layout.low)
         said = _at(values, layout.route)
@@ -94,6 +99,7 @@ class _Maker:
             level if type(level) is float else float(level) if type(level) is int else None,
             carrier if type(carrier) is bool else None,
             route,
+            span_s,
         )
         return look, route
 
@@ -107,14 +113,32 @@ def _telling(
 ) -> Iterator[tuple[int, list[object], object, int]]:
     """Yield (tick, values, causes, ticks since the run began) at the ends of every run of rows
     that say the same, each within `step` of the one before."""
-    alike, width = _comparison(layout), _width(layout)
+    likeness = _likeness(layout)
+    alike, width = likeness.alike, likeness.width
     kept: Any = None
     held: tuple[int, list[object], object, int] | None = None
     began = last = 0
     for start, body in strips:
         try:
             row: Any
-            for row in msgpack.unpackb(body):
+            rows = msgpack.unpackb(body)
+            first, end = start + rows[0][0], start + rows[-1][0]
+            fresh = kept is None and len(rows) > 1 and len(rows[0]) == 2
+            if fresh and low <= first <= high and len(rows[0][1]) >= width:
+                kept, began, last = rows[0][1], first, first
+                yield first, kept, None, 0
+                rows = rows[1:]
+                first = start + rows[0][0]
+            if (
+                kept is not None
+                and low <= first
+                and end <= high
+                and first - last <= step
+                and likeness.all_alike(rows, kept, step)
+            ):
+                held, last = (end, rows[-1][1], None, end - began), end
+                continue
+            for row in rows:
                 t, values = start + row[0], row[1]
                 if t < low or t > high:
                     continue
@@ -134,32 +158,72 @@ def _telling(
         yield held
 
 
-def _width(layout: Layout) -> int:
-    """Return how many values a row must have."""
-    links = [index for _, *both in layout.links for index in both]
-    indices = [layout.volts, layout.low, layout.route, *links]
-    return 1 + max((index for index in indices if index is not None), default=0)
+class _Likeness:
+    """Tells whether rows without causes say the same of supply and links."""
 
+    def __init__(self, layout: Layout) -> None:
+        indices = [layout.low, layout.route, *(carrier for _, carrier, _ in layout.links)]
+        self._exact = [index for index in indices if index is not None]
+        self._levels = [level for _, _, level in layout.links if level is not None]
+        self._volts = [] if layout.volts is None else [layout.volts]
+        self.width = 1 + max((*self._exact, *self._levels, *self._volts), default=0)
+        """How many values a row must have."""
 
-def _comparison(layout: Layout) -> Callable[[Any, Any], bool]:
-    """Return what tells whether two rows without causes say the same of supply and links."""
-    indices = [layout.low, layout.route, *(carrier for _, carrier, _ in layout.links)]
-    exact = [index for index in indices if index is not None]
-    measured = [(level, DBM) for _, _, level in layout.links if level is not None]
-    if layout.volts is not None:
-        measured.append((layout.volts, VOLTS))
-    of_exact = itemgetter(*exact) if exact else len
+    def alike(self, a: Any, b: Any) -> bool:
+        """Compare one row's values with those kept. Raises: TypeError for what is no number."""
+        for index in self._exact:
+            if a[index] != b[index]:
+                return False
+        return all(_near(a[i], a[i], b[i], VOLTS) for i in self._volts) and all(
+            _same_level(a[i], a[i], b[i]) for i in self._levels
+        )
 
-    def alike(a: Any, b: Any) -> bool:
-        if of_exact(a) != of_exact(b):
+    def all_alike(self, rows: Any, kept: Any, step: int) -> bool:
+        """Compare a strip's rows with those kept, column by column. ``False`` may also mean that
+        they must be looked at one by one."""
+        count = len(rows)
+        if set(map(len, rows)) != {2}:
             return False
-        for index, least in measured:
-            x, y = a[index], b[index]
-            if x is None or y is None:
-                if x is not y:
+        times = [row[0] for row in rows]
+        if count > 1 and max(map(sub, times[1:], times)) > step:
+            return False
+        columns = list(zip(*[row[1] for row in rows], strict=True))
+        if len(columns) < self.width:
+            return False
+        for index in self._exact:
+            if columns[index].count(kept[index]) != count:
+                return False
+        for index, near in (
+            *((i, _near_volts) for i in self._volts),
+            *((i, _same_level) for i in self._levels),
+        ):
+            column = columns[index]
+            if None in column:
+                if kept[index] is not None or column.count(None) != count:
                     return False
-            elif abs(x - y) >= least:
+            elif not near(min(column), max(column), kept[index]):
                 return False
         return True
 
-    return alike
+
+def _near(low: Any, high: Any, kept: Any, step: float) -> bool:
+    """Tell whether everything from `low` to `high` is within `step` of what was kept."""
+    if low is None or kept is None:
+        return low is kept
+    return bool(high - kept < step and kept - low < step)
+
+
+def _near_volts(low: Any, high: Any, kept: Any) -> bool:
+    return _near(low, high, kept, VOLTS)
+
+
+def _same_level(low: Any, high: Any, kept: Any) -> bool:
+    if low is None or kept is None:
+        return low is kept
+    strong = min(low, kept) >= STRONG_DBM
+    return _near(low, high, kept, STRONG_STEP if strong else DBM)
+
+
+@lru_cache(maxsize=512)
+def _likeness(layout: Layout) -> _Likeness:
+    return _Likeness(layout)
