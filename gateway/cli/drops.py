@@ -85,7 +85,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look, and answer in the form asked for. Raises: GatewayError."""
     identity = args.identity if args.drops_verb == "show" else None
-    looked = look(asked(args, identity, Clock().wall_ns()))
+    told = identity is not None or args.html is not None
+    looked = look(asked(args, identity, Clock().wall_ns()), proofs=told)
     colour = sys.stdout.isatty()
     if identity is None:
         if args.html is not None:

@@ -147,7 +147,7 @@ def _conclude(
     print(f"\nplanned -> said, of {total:,} losses: {right / total:.2%} right, {unknown:,} unknown")
     for (planned, said), count in sorted(pairs.items()):
         print(f"  {planned:>16} -> {said:<16} {count:>8,}{'' if planned == said else '   *'}")
-    print(f"\n`gateway drops` of that day: {drops[0]:.1f} s, {drops[1]:.0f} MiB")
+    print()
     for what, figure, target, met in (
         ("sessions", f"{top['sessions']:,}", f">= {TARGET_SESSIONS:,}", None),
         ("analysis, s", f"{top['seconds']:.1f}", f"< {TARGET_S:.0f}", top["seconds"] < TARGET_S),
