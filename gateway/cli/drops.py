@@ -113,14 +113,14 @@ def asked(args: argparse.Namespace, identity: str | None, now_ns: int) -> Asked:
     start_ns = None if identity is None else start_of(identity)
     from_ns, to_ns = now_ns, now_ns
     if args.since is not None or start_ns is None:
-        from_ns = instant(args.since or USUAL, now_ns)
+        from_ns = max(0, instant(args.since or USUAL, now_ns))
     else:
-        from_ns, to_ns = start_ns - BEFORE_NS, min(now_ns, start_ns + AFTER_NS)
+        from_ns, to_ns = max(0, start_ns - BEFORE_NS), min(now_ns, start_ns + AFTER_NS)
     if args.until is not None:
         to_ns = min(now_ns, instant(args.until, now_ns))
-    if from_ns < 0 or from_ns >= to_ns:
+    if from_ns >= to_ns:
         raise RefusedError(
-            f"--since {when(max(0, from_ns))} is not before --until {when(max(0, to_ns))}; "
+            f"--since {when(from_ns)} is not before --until {when(max(0, to_ns))}; "
             "give an earlier --since"
         )
     if args.prometheus is None and (args.query is not None or args.prometheus_token is not None):

@@ -22,6 +22,9 @@ MAX_BARS = 30
 """Gateways that get a bar of their own; of more, only the curve is drawn."""
 COLUMNS = 640
 """Units across, a line's course has a point or a few in each."""
+WIDTH = 720
+LETTER = 6.8
+"""Units that a letter of a flag's words takes at most, on average."""
 
 
 # --- connections over time ----------------------------------------------------------------------
@@ -43,7 +46,7 @@ def connections(
     """
     from_ns, to_ns = times
     top = max((sample.active for sample in samples), default=0)
-    ticks = round_steps(0, max(1, top), 5)
+    ticks = round_steps(0, max(1, top), min(5, max(1, top)))
     frame = Frame(48, 26, COLUMNS, 190, 0.0, (to_ns - from_ns) / _S, 0, max(1, top, ticks[-1]))
     marks = [*y_axis(frame, [(tick, f"{tick:,g}") for tick in ticks])]
     marks += time_axis(frame, from_ns, zone)
@@ -58,7 +61,7 @@ def connections(
         "The table below has each of them."
     )
     title = "Connections (ws_active_connections) over time"
-    return svg("connections", title, described, (720, 250), marks, "wide")
+    return svg("connections", title, described, (WIDTH, 250), marks, "wide")
 
 
 def _course(frame: Frame, samples: Sequence[Sample], from_ns: int, hole_ns: int) -> str:
@@ -136,7 +139,10 @@ def _flags(
         words = ""
         if all(abs(x - other) > 60 for other in taken):
             taken.append(x)
-            words = f'<text x="{x}" y="11" text-anchor="middle">{escape(one.cause.value)}</text>'
+            half = LETTER * len(one.cause.value) / 2
+            middle = round(min(max(x, half), WIDTH - half), 1)
+            said_above = escape(one.cause.value)
+            words = f'<text x="{middle}" y="11" text-anchor="middle">{said_above}</text>'
         flag = (
             f'<g class="{kind}"><title>{escape(said)}</title>'
             f'<path d="M{round(x - 4, 1)} 15h8l-4 9z"/>{words}</g>'

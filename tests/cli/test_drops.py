@@ -281,6 +281,14 @@ def test_options_that_cannot_be(
     assert (status, out) == (1, "") and said in err and len(err.splitlines()) == 1
 
 
+def test_since_before_there_was_time(
+    capsys: pytest.CaptureFixture[str], day: drops_history.Day
+) -> None:
+    """A thousand years ago is not after now: everything is looked at."""
+    status, out, err = run(capsys, *both(day), "--since", "400000d")
+    assert (status, err) == (0, "") and "from 1970-01-01" in out
+
+
 def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
     """A command line that cannot be is status 2, as everywhere."""
     assert run(capsys, "list")[0] == 2

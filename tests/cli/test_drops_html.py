@@ -235,6 +235,23 @@ def test_a_drop_is_marked() -> None:
     assert "9 to 8, between two samples" in svg
 
 
+def test_a_flag_at_the_edge_keeps_its_words() -> None:
+    """What fell a minute ago is what the report is made for: its cause is not cut off."""
+    for second in (0, 86_390):
+        fell = incident("one", (loss(1, second, None, Cause.CENTRE_KILLED),))
+        svg = drops_plot.connections([], (), [fell], (at(0), at(86_400)), S, ZONE)
+        found = re.search(r'<text x="([\d.]+)" y="11" text-anchor="middle">centre_killed<', svg)
+        assert found is not None
+        half = 6.8 * len("centre_killed") / 2
+        assert half <= float(found[1]) <= 720 - half
+
+
+def test_connections_are_whole() -> None:
+    """A fleet of two has no half a connection on its axis."""
+    svg = drops_plot.connections([Sample(at(0), 2)], (), (), (at(0), at(60)), S, ZONE)
+    assert re.findall(r'text-anchor="end">([^<]+)<', svg) == ["0", "1", "2"]
+
+
 def test_traces_of_losses() -> None:
     """A trace shows what is known and says what is not."""
     plain = drops_trace.trace("k", "site", [Trace(-10.0, 5.0), Trace(-5.0, 4.9)])
