@@ -48,6 +48,9 @@ UNREACHED = frozenset(
     {"refused", "connect_timeout", "tls_timeout", "upgrade_eof", "tls_policy", "no_route"}
 )
 """Failures that a proxy which is dead leaves: nobody behind its address."""
+SOON_NS = 60 * SECOND_NS
+"""What a gateway met so soon after it was cut is about that cut: a session that is missing from the
+evidence must not bring the failures of a later fault to this one."""
 SLACK_NS = 2 * SECOND_NS
 _FAR_NS = 1 << 62
 _DOWN_SHARE = 4
@@ -56,7 +59,7 @@ _DOWN_SHARE = 4
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The answer. `unreached`: an attempt met nobody behind the address."""
+    """The answer. `unreached`: an attempt soon after met nobody behind the address."""
 
     by: HeldBy
     proofs: tuple[Proof, ...]
@@ -78,7 +81,9 @@ def held_by(history: History, turn: Turn, lost_ns: int) -> Held:
     following = turn.following
     failures = list(_failures(history, turn, lost_ns))
     proofs = tuple(_proof(history, failure) for failure in failures[:4])
-    unreached = any(failure.cause in UNREACHED for failure in failures)
+    unreached = any(
+        failure.cause in UNREACHED and failure.at_ns - lost_ns <= SOON_NS for failure in failures
+    )
     if following is None:
         return Held(HeldBy.UNKNOWN, proofs, unreached)
     back_ns = following.opened_ns

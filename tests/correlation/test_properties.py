@@ -88,3 +88,15 @@ def test_all_causes_are_in_the_worlds() -> None:
         Cause.CENTRE_ERROR,
         Cause.CENTRE_REFUSED,
     }
+
+
+def test_a_later_fault_does_not_speak_for_an_earlier_cut() -> None:
+    """A reload, then a lost adapter; without the sessions between the two, the adapter's failures
+    to connect do not make the reload a proxy's death."""
+    seed = 655827653
+    rng = random.Random(seed)
+    world = drawn_world(rng)
+    full = verdicts(world)
+    for share in (0.05, 0.1, 0.3, 0.5, 0.7):
+        for _ in range(10):
+            assert contradictions(full, verdicts(without(world, rng, share))) == []
