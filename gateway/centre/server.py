@@ -187,7 +187,10 @@ class Server:
         """Give each job back and send what follows from them, once per session."""
         for job in jobs:
             if job.done is not None:
-                job.done(job)
+                try:
+                    job.done(job)
+                except Exception:  # a bug here; the other sessions' answers must not go with it
+                    LOGGER.exception("an answer failed job=%s", type(job).__name__)
         waiting, self._to_flush = self._to_flush, {}
         for session in waiting:
             session.flush()

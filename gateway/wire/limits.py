@@ -56,3 +56,6 @@ BYE_TIMEOUT_S = 5.0
 """Seconds a side that said `Bye` waits for the other's before it closes."""
 POISON_LIMIT = 3
 """`Nack` POISON for the same records after which the agent gives them up (dead letter)."""
+MAX_TICKS = (1 << 60) // 100_000
+"""36 years in ticks: a source time beyond is none, and within it every sum with a clock reading is
+still an i64 of ns, which stores and messages can hold."""

@@ -27,6 +27,7 @@ from gateway.wire.limits import (
     MAX_SEQ,
     MAX_SID,
     MAX_STRING_VALUE,
+    MAX_TICKS,
     MAX_UNIT,
 )
 from gateway.wire.message import ClockReading, ClockSource, Gap
@@ -44,7 +45,6 @@ _ACCEPTED: dict[str, frozenset[type]] = {
     **dict.fromkeys(DECIMALS, frozenset((float, int, type(None)))),
 }
 _KNOWN_CAUSES = {int(cause): cause for cause in Cause}
-_MIN_TICKS, _MAX_TICKS = -(1 << 62), 1 << 62
 _ROW_OVERHEAD = 20
 """Upper bound of a row's bytes besides its values: header, block, dt, list header, causes."""
 
@@ -182,11 +182,11 @@ def unpack_rows(payload: bytes | memoryview, schema: Schema) -> list[Row]:
     head = strict.unpack(payload, "ROWS")
     strict.array(head, "ROWS", 3, MAX_ARRAY)
     strict.integer(head[0], "sid", 0, MAX_SID)
-    time = strict.integer(head[1], "t0", _MIN_TICKS, _MAX_TICKS)
+    time = strict.integer(head[1], "t0", -MAX_TICKS, MAX_TICKS)
     rows = []
     for item in strict.array(head[2], "rows", 1, MAX_ARRAY):
         row = strict.array(item, "row", 3, MAX_ARRAY)
-        time = strict.integer(row[1], "dt", _MIN_TICKS, _MAX_TICKS) + time
+        time = strict.integer(row[1], "dt", -MAX_TICKS, MAX_TICKS) + time
         index = strict.integer(row[0], "block", 0, len(schema.blocks) - 1)
         rows.append(_unpack_row(row, index, time * TICK_NS, schema.blocks[index].points))
     return rows
@@ -240,7 +240,7 @@ def unpack_event(payload: bytes | memoryview) -> tuple[int, str, tuple[tuple[str
     """
     event = strict.array(strict.unpack(payload, "EVENT"), "EVENT", 3, MAX_ARRAY)
     return (
-        strict.integer(event[0], "EVENT time", _MIN_TICKS, _MAX_TICKS) * TICK_NS,
+        strict.integer(event[0], "EVENT time", -MAX_TICKS, MAX_TICKS) * TICK_NS,
         strict.text(event[1], "EVENT kind", MAX_NAME),
         strict.pairs(event[2], "EVENT fields"),
     )
@@ -270,8 +270,8 @@ def unpack_gap(payload: bytes | memoryview) -> Gap:
         first,
         strict.integer(gap[2], "GAP to", first, MAX_SEQ),
         strict.integer(gap[3], "GAP reason", 0, 255),
-        strict.integer(gap[4], "GAP t_from", _MIN_TICKS, _MAX_TICKS) * TICK_NS,
-        strict.integer(gap[5], "GAP t_to", _MIN_TICKS, _MAX_TICKS) * TICK_NS,
+        strict.integer(gap[4], "GAP t_from", -MAX_TICKS, MAX_TICKS) * TICK_NS,
+        strict.integer(gap[5], "GAP t_to", -MAX_TICKS, MAX_TICKS) * TICK_NS,
         strict.integer(gap[6], "GAP readings", -1),
     )
 

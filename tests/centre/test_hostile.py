@@ -10,8 +10,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from gateway.config.centre import DrainSettings, LinkSettings, StoreSettings
-from gateway.wire import codec, record
-from gateway.wire.message import Bye, Data, Lane, Welcome
+from gateway.event import Event, EventKind
+from gateway.reading import TICK_NS
+from gateway.wire import codec, record, rows
+from gateway.wire.message import Bye, Data, EpochState, Lane, Welcome
+from gateway.wire.record import RecordKind
 from tests.centre.peer import Peer, meter, rows_record, running
 
 QUICK = DrainSettings(timeout_s=2.0, retry_after_s=5.0)
@@ -208,3 +211,34 @@ async def test_without_the_subprotocol_nobody_comes_in(tmp_path: Path) -> None:
         with pytest.raises(InvalidStatus) as caught:
             await connect(url, additional_headers=headers, proxy=None)
         assert caught.value.response.status_code == 400
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("bits", [44, 50, 60])
+async def test_a_time_that_is_none_stays_with_its_gateway(
+    tmp_path: Path, sign: int, bits: int
+) -> None:
+    """What no store could add to a clock is kept as it came: the others' values are written, and
+    the gateway itself can come again."""
+    ticks = sign * 2**bits
+    async with running(tmp_path, drain=QUICK) as centre:
+        good, bad = Peer(centre, "good"), Peer(centre, "bad")
+        await good.open()
+        await bad.open()
+        event = Event.make(EventKind.SUPPLY_LOW, ticks * TICK_NS)
+        seed = record.epoch_seed(bad.epoch)
+        await bad.data(
+            [
+                rows_record(bad.epoch, 1, [meter(ticks * TICK_NS / 1e9)]),
+                record.pack(seed, 2, RecordKind.EVENT, 0, rows.pack_event(event)),
+            ]
+        )
+        await good.rows([1])
+        again = Peer(centre, "bad", token=bad.token, boot=b"c" * 16)
+        await again.open(EpochState(bad.epoch, bad.boot, 3, ()))
+        await good.rows([2])
+        await good.socket.close()
+    db = sqlite3.connect(tmp_path / "store.sqlite")
+    assert db.execute("SELECT count(*) FROM other").fetchone() == (2,)
+    assert db.execute("SELECT count(*) FROM latest WHERE reading_ns > 0").fetchone() == (1,)
+    db.close()

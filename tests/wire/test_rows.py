@@ -11,6 +11,7 @@ from gateway.errors import RemoteProtocolError
 from gateway.event import Event, EventKind
 from gateway.reading import TICK_NS, Cause, Row, Schema, SchemaBlock, SchemaPoint, Value
 from gateway.wire import rows
+from gateway.wire.limits import MAX_TICKS
 from gateway.wire.message import ClockReading, ClockSource, Gap, GapReason
 from gateway.wire.record import MAX_PAYLOAD
 
@@ -65,7 +66,7 @@ def batches(draw: st.DrawFn) -> tuple[Schema, list[Row]]:
             for i, point in enumerate(points)
         ]
         causes = causes and causes[: len(points)]
-        ticks = draw(st.integers(0, 2**50))
+        ticks = draw(st.integers(0, MAX_TICKS))
         result.append(Row(block, ticks * TICK_NS, tuple(values), tuple(causes) if causes else None))
     return schema, result
 

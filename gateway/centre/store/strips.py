@@ -12,14 +12,13 @@ from typing import cast
 import msgpack
 
 from gateway.reading import TICK_NS
-from gateway.wire.limits import MAX_ARRAY
+from gateway.wire.limits import MAX_ARRAY, MAX_TICKS
 from gateway.wire.record import HEADER_SIZE, Record
 
 MAX_SPAN = 3600 * 1_000_000_000 // TICK_NS
 """Ticks one strip may span: a query looks this far back for a strip that reaches into its range."""
 BODY = 900
 """Bytes aimed at for a body: more than a quarter of a page would take a page of its own."""
-_LIMIT = 1 << 61
 _SCALARS = frozenset((float, int, bool, str, type(None)))
 """Types of a value; anything else, nested as deep as it likes, is no reading."""
 
@@ -67,7 +66,7 @@ class Regrouper:
                 ):
                     return False
                 time += row[1]  # from the row before it
-                if not -_LIMIT < time < _LIMIT:
+                if not -MAX_TICKS <= time <= MAX_TICKS:
                     return False
                 times.append(time)
         except (ValueError, TypeError, IndexError, KeyError, msgpack.UnpackException):
