@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hil import campaign, kept, report, scenario
+from hil import campaign, kept, packages, report, scenario
 from hil.comparison import matrix, summary, table
 from hil.document import write_docs
 from hil.stack import lacking
@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if args.command == "judge":
         return _judge(args.directory)
+    if args.install or packages.in_ci():
+        packages.provide(_say)
     print(f"seed {args.seed}", flush=True)
     results: list[scenario.Result] = []
     runs: list[campaign.Run] = []
@@ -103,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         verb = commands.add_parser(name, help=text)
         verb.set_defaults(names=[], runs=1, copies=1, write_docs=None)
         verb.add_argument("--seed", type=int, default=SEED)
+        verb.add_argument("--install", action="store_true", help="what is missing, by apt-get")
         verb.add_argument("--report", type=Path, default=REPORT, metavar="DIR")
         if name == "run":
             verb.add_argument("names", nargs="+", choices=scenario.names(), metavar="NAME")
