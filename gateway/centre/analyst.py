@@ -57,6 +57,9 @@ class Analyst:
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
         self.took_s = 0.0
+        """How long the last analysis took; a look at which nothing had changed is none."""
+        self.trouble = ""
+        """Why the last look failed; empty when it did not."""
         self.states: dict[str, int] = {}
         """Gateways by state, as of the last analysis."""
 
@@ -76,15 +79,25 @@ class Analyst:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(max(self._every_s, self.took_s * (SHARE - 1)))
-            began = self._clock.now()
             try:
                 await self.look()
             except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
                 # The process died or talked nonsense: another one tries.
-                LOGGER.warning("incidents could not be analysed error=%r", error)
-                self._seen = None
-                await self._end()
-            self.took_s = self._clock.now() - began
+                if repr(error) != self.trouble:  # once, not every ten seconds of a night
+                    LOGGER.warning("incidents could not be analysed error=%r", error)
+                await self._start_over(error)
+            except Exception as error:  # a bug here; nobody would notice that nothing looks
+                LOGGER.exception("incidents could not be analysed")
+                await self._start_over(error)
+            else:
+                if self.trouble:
+                    LOGGER.info("incidents are analysed again")
+                self.trouble = ""
+
+    async def _start_over(self, error: Exception) -> None:
+        self.trouble = repr(error)
+        self._seen = None
+        await self._end()
 
     async def look(self) -> None:
         """Analyse, unless nothing can have changed."""
@@ -96,7 +109,13 @@ class Analyst:
         if changes == self._seen and not self._open:
             return
         self._seen = changes
-        now_ns = self._clock.wall_ns()
+        began = self._clock.now()
+        try:
+            await self._analyse(self._clock.wall_ns())
+        finally:
+            self.took_s = self._clock.now() - began
+
+    async def _analyse(self, now_ns: int) -> None:
         async with asyncio.timeout(ANSWER_S):
             process = self._process or await self._begin()
             assert process.stdin is not None and process.stdout is not None

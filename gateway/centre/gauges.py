@@ -97,16 +97,22 @@ class Gauges:
 
     def _states(self) -> Values:
         states = self._analyst.states
+        working: Values = {
+            "centre_analysis_working": (
+                "0 after a look for incidents that failed, until one succeeds",
+                float(not self._analyst.trouble),
+            )
+        }
         if not states:
-            return {}
-        return {
+            return working
+        return working | {
             "centre_gateways_known": ("Gateways that ever came in", sum(states.values())),
             "centre_gateways_lost": (
                 "Known gateways without a session at any process of this store",
                 states["lost"],
             ),
             "centre_analysis_seconds": (
-                "How long the last look for incidents took",
+                "How long the last analysis for incidents took",
                 self._analyst.took_s,
             ),
         }

@@ -142,7 +142,7 @@ async def test_the_process_leaves_with_the_centre(tmp_path: Path) -> None:
 async def test_a_look_that_fails_is_followed_by_another(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A store that cannot be read is said once a look, and read when it can."""
+    """A store that cannot be read is said once, not at every look, and read when it can."""
 
     class Office:
         queued = 0
@@ -151,13 +151,22 @@ async def test_a_look_that_fails_is_followed_by_another(
             assert job.done is not None
             asyncio.get_running_loop().call_soon(job.done, job)
 
+    looks = 0
+
+    def changes() -> tuple[int, int]:
+        nonlocal looks
+        looks += 1
+        return 0, 0
+
     path = tmp_path / "late.sqlite"
-    analyst = Analyst(path, Office(), Metrics(), Clock(), lambda: (0, 0), every_s=0.05)
+    analyst = Analyst(path, Office(), Metrics(), Clock(), changes, every_s=0.05)
     analyst.start()
     try:
         async with asyncio.timeout(20):
-            while "incidents could not be analysed" not in caplog.text:
+            while looks < 3:
                 await asyncio.sleep(0.05)
+            assert caplog.text.count("incidents could not be analysed") == 1
+            assert "StoreError" in analyst.trouble or "open" in analyst.trouble
             node = History(path)
             node.come(Box("pump-7"), 0)
             while not analyst.states:
@@ -167,6 +176,34 @@ async def test_a_look_that_fails_is_followed_by_another(
         await analyst.stop()
     assert analyst.states == {"connected": 1, "lost": 0}
     assert analyst.took_s > 0
+    assert analyst.trouble == ""
+
+
+async def test_a_surprise_does_not_end_the_looking(tmp_path: Path) -> None:
+    """Whatever goes wrong in one look, there is another: nobody would notice that there is none."""
+    calls = 0
+
+    def changes() -> tuple[int, int]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise IndexError("a bug")
+        return 0, 0
+
+    node = History(tmp_path / "s.sqlite")
+    analyst = Analyst(node.path, node.writer, Metrics(), Clock(), changes, every_s=0.05)
+    analyst.start()
+    try:
+        async with asyncio.timeout(20):
+            while not analyst.states:
+                await asyncio.sleep(0.05)
+            took_s, before = analyst.took_s, calls
+            while calls < before + 3:
+                await asyncio.sleep(0.05)
+        assert analyst.took_s == took_s > 0
+    finally:
+        await analyst.stop()
+        node.close()
 
 
 def test_nonsense_from_the_process_is_refused() -> None:
