@@ -26,9 +26,13 @@ Verdicts = dict[tuple[str, int], tuple[Cause, Confidence]]
 class Told(World):
     """A world whose evidence was changed."""
 
-    def __init__(self, world: World, evidence: list[GatewayEvidence]) -> None:
+    def __init__(
+        self, world: World, evidence: list[GatewayEvidence], until_ns: int | None = None
+    ) -> None:
         super().__init__(world.gateways, world.truths, list(world.notes))
         self._evidence = evidence
+        self.until_ns = until_ns
+        """From then on sessions are missing: who was connected is not known. ``None``: none are."""
 
     def evidence(self) -> list[GatewayEvidence]:
         return self._evidence
@@ -96,11 +100,14 @@ def report_of(world: World) -> Report:
 
 
 def verdicts(world: World) -> Verdicts:
-    """Return each loss's cause and confidence."""
+    """Return each loss's cause and confidence; not of losses from when on sessions are missing: a
+    session that nobody knows of is another world, not less evidence of this one."""
+    until_ns = world.until_ns if isinstance(world, Told) else None
     return {
         (loss.gateway, loss.session): (loss.cause, loss.confidence)
         for incident in report_of(world).incidents
         for loss in incident.losses
+        if until_ns is None or loss.lost_ns < until_ns
     }
 
 
@@ -166,13 +173,14 @@ def late_clocks(world: World, rng: random.Random) -> World:
 
 def without(world: World, rng: random.Random, share: float) -> World:
     """Return the world with a share of all evidence taken away, and some gateways not back."""
-    told = []
+    told, missing = [], []
     for one in world.evidence():
         size = None
         if len(one.sessions) > 1 and rng.random() < share / 2:
             size = rng.randrange(1, len(one.sessions))
+            missing.append(sorted(session.opened_ns for session in one.sessions)[size])
         told.append(poorer(one, lambda: rng.random() >= share, size))
-    result = Told(world, told)
+    result = Told(world, told, min(missing, default=None))
     result.notes = [note for note in world.notes if rng.random() >= share]
     return result
 
@@ -181,5 +189,8 @@ def without_each(world: World, gateway: str) -> Iterator[Verdicts]:
     """Yield the verdicts with each single piece of one gateway's evidence taken away."""
     whole = world.evidence()
     place = next(index for index, one in enumerate(whole) if one.gateway == gateway)
+    opened = sorted(session.opened_ns for session in whole[place].sessions)
     for less in each(whole[place]):
-        yield verdicts(Told(world, [*whole[:place], less, *whole[place + 1 :]]))
+        left = len(less.sessions)
+        until_ns = opened[left] if left < len(opened) else None
+        yield verdicts(Told(world, [*whole[:place], less, *whole[place + 1 :]], until_ns))

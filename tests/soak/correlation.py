@@ -35,9 +35,12 @@ def main(count: int = WORLDS, seed: int | None = None) -> int:
         truth = _truth(world)
         losses += len(full)
         unknown += sum(cause is Cause.UNKNOWN for cause, _ in full.values())
-        wrong += sum(
-            cause not in (Cause.UNKNOWN, *truth[key[0]]) for key, (cause, _) in full.items()
-        )
+        for key, (cause, sure) in full.items():
+            if cause not in (Cause.UNKNOWN, *truth[key[0]]):
+                wrong += 1
+                print(
+                    f"  seed {number}: {key} is {cause} ({sure}), planned {sorted(truth[key[0]])}"
+                )
         report = report_of(world)
         if report_of(disordered(world, rng)) != report:
             broken.append("order, delay or duplicates changed the report")
