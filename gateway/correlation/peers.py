@@ -155,6 +155,9 @@ def _rule(
     if not whole:
         said = f"proxy {first.proxy} cut all {size} of its sessions with {first.node} at once"
     if at_once or stayed:
+        # A worker that ends says goodbye to somebody; resets alone may be a firewall's.
+        if not any(judged[place].told is Told.CLOSED for place in members):
+            return
         why = "and took gateways in again at once" if at_once else f"while {stayed} others stayed"
         cause, sure = Cause.PROXY_RELOADED, Confidence.PROBABLE
     elif unreached and whole:

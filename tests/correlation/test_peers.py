@@ -82,6 +82,18 @@ def test_how_sure_a_dead_proxy_is() -> None:
         assert (incident.cause, incident.confidence) == (Cause.PROXY_FAILED, sure)
 
 
+def test_resets_of_a_whole_proxy_that_takes_in_at_once_are_no_reload() -> None:
+    """A worker that ends closes somebody in order; resets alone may be a firewall's."""
+    world = fleet()
+    cut(behind(world), "reset", 0.5)
+    assert causes(world) == {Cause.UNKNOWN}
+    world = fleet()
+    some = behind(world)
+    cut(some[:1], "eof", 0.5)
+    cut(some[1:], "reset", 0.5)
+    assert causes(world) == {Cause.PROXY_RELOADED}
+
+
 def test_a_reset_of_the_only_one_behind_a_proxy_is_unknown() -> None:
     """Nobody stayed to tell a box in the path from the proxy itself."""
     world = fleet()
