@@ -18,7 +18,8 @@ from hil.stack import CENTRE_HEARTBEAT_S, HEARTBEAT_S, HEARTBEAT_TIMEOUT_S, Stac
 CUT_S = HEARTBEAT_S + 0.5
 """Whoever has nothing else to say pings within a heartbeat and meets the rule."""
 SILENT_S = CENTRE_HEARTBEAT_S + HEARTBEAT_TIMEOUT_S + 1.0
-NO_NAMES_S = 3.0
+NO_NAMES_S = 9.0
+"""Longer than the cut and the backoff behind it: what held them longest is the name server."""
 SLOW_S = 12.0
 FADE = ((0.05, 0.0), (0.1, 0.1), (0.15, 0.2), (0.2, 0.3))
 """Delay each way and part lost, step by step."""

@@ -16,7 +16,8 @@ from hil.ledger import Expected
 from hil.stack import CENTRE_HEARTBEAT_S, IDLE_S, Stack
 
 DOWN_S = 3.0
-EXPIRED_S = 3.0
+EXPIRED_S = 9.0
+"""Longer than the cut and the backoff behind it: what held them longest is the certificate."""
 
 
 class NginxIdle(Injector):
