@@ -13,8 +13,9 @@ from pathlib import Path
 
 from gateway.centre.store.evidence_reader import Evidence
 from gateway.cli.centre import load
+from gateway.cli.drops_halves import other_half
 from gateway.cli.drops_words import shown, when
-from gateway.correlation.analysis import analyse
+from gateway.correlation.analysis import conclude, gather
 from gateway.correlation.evidence import GatewayEvidence, Sample
 from gateway.correlation.report import Report
 from gateway.errors import ConfigError, StoreError
@@ -123,17 +124,13 @@ def look(asked: Asked, proofs: bool = True) -> Looked:
     report is mostly made of. Raises: StoreError, PrometheusError.
     """
     given = None if asked.prometheus is None else _from_prometheus(asked, asked.prometheus)
-    with _without_collector(), Evidence(asked.stores, asked.from_ns, asked.to_ns) as evidence:
-        series = given or _from_stores(evidence, len(asked.stores))
-        report = analyse(
-            evidence.gateways(),
-            evidence.nodes(),
-            series.samples,
-            asked.from_ns,
-            asked.to_ns,
-            asked.now_ns,
-            None if proofs else (),
-        )
+    span, proofs_of = (asked.from_ns, asked.to_ns), None if proofs else ()
+    with _without_collector(), other_half(asked, proofs_of) as (own, second):
+        with Evidence(asked.stores, *span) as evidence:
+            series = given or _from_stores(evidence, len(asked.stores))
+            gateways, nodes = evidence.gateways(own), evidence.nodes()
+            first = gather(gateways, nodes, *span, asked.now_ns, proofs_of)
+        report = conclude([first, *second()], series.samples, *span)
     return Looked(asked, report, series)
 
 

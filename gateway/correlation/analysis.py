@@ -7,7 +7,7 @@ grow with the number of sessions and losses, not with what was told of them.
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from gateway.correlation.causes import Judged, judge
 from gateway.correlation.census import Census
@@ -27,6 +27,16 @@ _NODE_CAUSES = frozenset({Cause.CENTRE_DRAINED, Cause.CENTRE_KILLED, Cause.CENTR
 _NODE_KINDS = frozenset({"centre_started", "centre_stopping", "sessions_lost"})
 
 
+@dataclass(slots=True)
+class Gathered:
+    """What is kept of some gateways: losses, judged each for itself, and who was connected."""
+
+    gateways: int = 0
+    sessions: int = 0
+    losses: list[Judged] = field(default_factory=list)
+    census: Census = field(default_factory=Census)
+
+
 def analyse(
     gateways: Iterable[GatewayEvidence],
     nodes: Sequence[NodeEvent],
@@ -42,31 +52,53 @@ def analyse(
     everything given means nothing. `proofs_of`: the gateways whose lines of evidence are kept,
     ``None``: of all; they are most of a large report's memory.
     """
-    count = sessions = 0
-    census = Census()
-    losses: list[Judged] = []
+    gathered = gather(gateways, nodes, from_ns, to_ns, now_ns, proofs_of)
+    return conclude([gathered], series, from_ns, to_ns)
+
+
+def gather(
+    gateways: Iterable[GatewayEvidence],
+    nodes: Sequence[NodeEvent],
+    from_ns: int,
+    to_ns: int,
+    now_ns: int,
+    proofs_of: Container[str] | None = None,
+) -> Gathered:
+    """Judge each loss by its own gateway's evidence: the first half of `analyse`, which may be done
+    for parts of a fleet at the same time."""
+    found = Gathered()
     notes = _notes(nodes)
     for evidence in gateways:
         history = History(evidence)
-        count += 1
-        sessions += len(history.turns)
+        told = proofs_of is None or evidence.gateway in proofs_of
+        found.gateways += 1
+        found.sessions += len(history.turns)
         for turn in history.turns:
             if turn.session.opened_ns > now_ns:
                 continue
-            census.add(turn.session)
+            found.census.add(turn.session)
             closed_ns = turn.session.closed_ns
             if closed_ns is None or not from_ns <= closed_ns <= min(to_ns, now_ns):
                 continue
-            judged = judge(history, turn)
-            if judged is None:
-                continue
-            if proofs_of is None or evidence.gateway in proofs_of:
-                losses.append(_noted(judged, notes))
-            else:
-                losses.append(replace(judged, loss=replace(judged.loss, proofs=())))
+            judged = judge(history, turn, told)
+            if judged is not None:
+                found.losses.append(_noted(judged, notes) if told else judged)
+    return found
+
+
+def conclude(
+    parts: Sequence[Gathered], series: Sequence[Sample], from_ns: int, to_ns: int
+) -> Report:
+    """Compare and group what was gathered: the second half of `analyse`."""
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.gateways += part.gateways
+        whole.sessions += part.sessions
+        whole.losses += part.losses
+        whole.census.merge(part.census)
     drops = find_drops(series)
-    found = incidents(compare(losses, census), census, drops)
-    return Report(from_ns, to_ns, drops, found, count, sessions)
+    found = incidents(compare(whole.losses, whole.census), whole.census, drops)
+    return Report(from_ns, to_ns, drops, found, whole.gateways, whole.sessions)
 
 
 def _notes(nodes: Iterable[NodeEvent]) -> dict[str, list[Proof]]:

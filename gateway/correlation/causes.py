@@ -58,8 +58,9 @@ _BY_THE_CENTRE = {
 }
 
 
-def judge(history: History, turn: Turn) -> Judged | None:
-    """Judge one session; ``None``: it is open, or was replaced without a gap of its own."""
+def judge(history: History, turn: Turn, proofs: bool = True) -> Judged | None:
+    """Judge one session; ``None``: it is open, or was replaced without a gap of its own. Without
+    `proofs` its lines of evidence are left out."""
     session, following = turn.session, turn.following
     closed_ns = session.closed_ns
     if closed_ns is None:
@@ -92,7 +93,9 @@ def judge(history: History, turn: Turn) -> Judged | None:
         confidence=verdict.confidence,
         held_by=kept.by,
         pending=following is None and end is not End.DECIDED,
-        proofs=(
+        proofs=()
+        if not proofs
+        else (
             Proof(closed_ns, 0, "centre", words(session), end is End.DECIDED),
             *_told(history, session, account, verdict.cause),
             *(verdict.proofs if verdict.cause is not Cause.UNKNOWN else _beside(verdict.proofs)),

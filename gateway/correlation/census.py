@@ -65,6 +65,13 @@ class Census:
             span.opened.append(session.opened_ns)
             span.closed.append(closed_ns)
 
+    def merge(self, other: "Census") -> None:
+        """Count what another one counted, of other gateways."""
+        for key, theirs in other._spans.items():
+            ours = self._spans.setdefault(key, _Span())
+            ours.opened.extend(theirs.opened)
+            ours.closed.extend(theirs.closed)
+
     def at(self, key: Key, at_ns: int) -> int:
         """Return how many were connected just before an instant."""
         span = self._span(key)

@@ -10,6 +10,7 @@ import sqlite3
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,18 @@ MAX_LOOKS = 4000
 """Looks of one gateway: more than an hour of full resolution."""
 _OF_THE_CENTRE = frozenset({"draining", "replaced", "identity", "revoked", "centre_lost"})
 """Endings that no look of the host's explains."""
+
+
+def gateway_names(paths: Sequence[Path]) -> list[str]:
+    """Return the names of every gateway in some stores. Raises: StoreError."""
+    names: set[str] = set()
+    for path in paths:
+        try:
+            with closing(layout.open_reader(path)) as db:
+                names.update(name for (name,) in db.execute("SELECT name FROM gateway"))
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: cannot be read ({error})") from error
+    return sorted(names)
 
 
 class Evidence:
