@@ -50,6 +50,7 @@ def gateway_names(paths: Sequence[Path]) -> list[str]:
     for path in paths:
         try:
             with closing(layout.open_reader(path)) as db:
+                layout.reader_version(db, path)
                 names.update(name for (name,) in db.execute("SELECT name FROM gateway"))
         except sqlite3.Error as error:
             raise StoreError(f"{path}: cannot be read ({error})") from error
