@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from gateway.agent.metrics import Metrics
-from hil.driver import Driver, Plan
+from hil.driver import Driver
+from hil.driver_session import Plan
 
 
 async def serve(plans: list[Plan]) -> None:

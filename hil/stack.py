@@ -22,7 +22,7 @@ from hil.agent_box import AgentBox
 from hil.authority import Authority
 from hil.capability import Capability, missing
 from hil.centres import CentreNode
-from hil.driver import Plan
+from hil.driver_session import Plan
 from hil.fleet import NODES, Fleet, Kind, Member
 from hil.machine import Machine, board_of
 from hil.names import NameServer, udp_socket
