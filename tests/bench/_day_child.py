@@ -5,13 +5,11 @@ python -m tests.bench._day_child FROM_NS TO_NS STORE...
 
 import gc
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
 from gateway.centre.store.evidence_reader import Evidence
-from gateway.cli.main import main as run_command
 from gateway.correlation.analysis import analyse
 
 
@@ -22,18 +20,6 @@ def peak_mib() -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     raise RuntimeError("/proc/self/status: no VmHWM")
-
-
-def drops(arguments: list[str]) -> None:
-    """Run `gateway drops` as an operator does; the last line says what it cost."""
-    began = time.monotonic()
-    status = run_command(["drops", *arguments])
-    if status:
-        sys.exit(status)
-    seconds = time.monotonic() - began
-    # Both processes' peaks, though they are not at the same time; a fork counts what it shares too.
-    second = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "rss_mib": peak_mib() + second}))
 
 
 def analyse_day(from_ns: int, to_ns: int, paths: list[str]) -> None:
@@ -67,7 +53,4 @@ def analyse_day(from_ns: int, to_ns: int, paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "drops":
-        drops(sys.argv[2:])
-    else:
-        analyse_day(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    analyse_day(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

@@ -57,16 +57,39 @@ def _drain(db: sqlite3.Connection, query: str) -> None:
 def analysed(paths: tuple[Path, ...]) -> dict[str, Any]:
     """Analyse the day in a process of its own."""
     to_ns = _day.START_NS + _day.DAY_S * _day.SECOND
-    return _child("analyse", str(_day.START_NS), str(to_ns), *map(str, paths))
+    return _child(str(_day.START_NS), str(to_ns), *map(str, paths))
 
 
 def command(paths: tuple[Path, ...]) -> tuple[float, float]:
-    """Return seconds and MiB of `gateway drops` as an operator runs it."""
+    """Return seconds of `gateway drops` as an operator runs it, and the most MiB that both its
+    processes held at one time."""
     stores = [word for path in paths for word in ("--store", str(path))]
     since, until = _day.START_NS // _day.SECOND, _day.START_NS // _day.SECOND + _day.DAY_S
     span = ["--since", _date(since), "--until", _date(until)]
-    found = _child("drops", *stores, *span)
-    return found["seconds"], found["rss_mib"]
+    began, peak = time.monotonic(), 0.0
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway.cli.main", "drops", *stores, *span],
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        while process.poll() is None:
+            peak = max(peak, _proportional_mib(process.pid))
+            time.sleep(0.1)
+    if process.returncode:
+        raise RuntimeError(f"gateway drops ended with {process.returncode}")
+    return time.monotonic() - began, peak
+
+
+def _proportional_mib(pid: int) -> float:
+    """Return what a process and its children hold now; what they share counts once (PSS)."""
+    total = 0
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (str(pid), *children):
+            for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
+                total += int(line.split()[1]) if line.startswith("Pss:") else 0
+    except (OSError, ValueError):
+        return 0.0  # one of them has just ended
+    return total / 1024
 
 
 def _child(*words: str) -> dict[str, Any]:
