@@ -16,4 +16,4 @@ def run(bench: Bench) -> None:
     assert found.incident.cause is Cause.RESET_IN_PATH
     assert found.fields(agent.gateway, "session_ended")["cause"] == "reset"
     assert found.loss(agent.gateway).held_by is HeldBy.REFUSED
-    found.says(agent.gateway, "ECONNRESET")
+    found.says(agent.gateway, "104", "others")
