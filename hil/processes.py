@@ -17,6 +17,7 @@ from pathlib import Path
 from gateway.cli.child import Child, ChildError
 
 KILL_S = 10.0
+START_S = 30.0
 
 
 class Processes:
@@ -36,9 +37,11 @@ class Processes:
         namespace: str | None = None,
         pipes: bool = False,
     ) -> Child:
-        """Start a child, in a network namespace if one is named; returns at once."""
+        """Start a child, in a network namespace if one is named; returns at once. Raises:
+        TimeoutError when the machine does not."""
         inside = [] if namespace is None else ["ip", "netns", "exec", namespace]
-        child = self._starter.submit(Child, name, [*inside, *command], log, pipes=pipes).result()
+        starting = self._starter.submit(Child, name, [*inside, *command], log, pipes=pipes)
+        child = starting.result(START_S)
         with self._lock:
             self._children.append(child)
         return child
@@ -76,7 +79,7 @@ class Processes:
         for child in reversed(children):
             with contextlib.suppress(ChildError, OSError):
                 child.stop(KILL_S)
-        self._starter.shutdown()
+        self._starter.shutdown(wait=False)
 
     def _reap(self, child: Child) -> None:
         child.process.wait(KILL_S)

@@ -21,6 +21,8 @@ BITS = 10
 TURNAROUND_S = 0.005
 FIFO = 8
 """Characters a UART gathers before it hands them over."""
+GONE_S = 10.0
+"""The thread looks every 50 ms; a reply at this baud takes 150 ms."""
 UNIT_ID = 1
 POLYNOMIAL = 0xA001
 CONFIG = """
@@ -82,21 +84,23 @@ class SerialBus:
         self._present.set()
 
     def unplug(self) -> None:
-        """Pull the adapter out: EIO for whoever has it open, no file for whoever would."""
+        """Pull the adapter out: EIO for whoever has it open, no file for whoever would. Raises:
+        TimeoutError."""
         if not self._plugged:
             return
         self.port.unlink(missing_ok=True)
         # The thread closes what it may be waiting for: a descriptor closed under it would be
         # kept, or be somebody else's by then.
         self._plugged = False
-        self._gone.wait()
+        if not self._gone.wait(GONE_S):
+            raise TimeoutError(f"the thread of {self.port} does not let go of its pty")
 
     def close(self) -> None:
         """Unplug and end the thread."""
         self.unplug()
         self._stopped.set()
         self._present.set()
-        self._thread.join()
+        self._thread.join(GONE_S)
 
     def _serve(self) -> None:
         while not self._stopped.is_set():

@@ -8,6 +8,7 @@ be killed (prctl(2), PR_SET_PDEATHSIG).
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from gateway.errors import GatewayError
 
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 2000
+ANSWER_S = 60.0
+"""A child that says nothing for so long hangs; importing everything takes a second or two."""
 
 
 class ChildError(GatewayError):
@@ -33,6 +36,7 @@ class Child:
     ) -> None:
         self.name = name
         self.log = log
+        self._said = b""
         pipe = subprocess.PIPE if pipes else subprocess.DEVNULL
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
@@ -40,25 +44,33 @@ class Child:
                 stdin=pipe,
                 stdout=pipe if pipes else stderr,
                 stderr=stderr,
-                text=True,
+                bufsize=0,
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )
 
     def line(self) -> str:
-        """Return the next line of its standard output. Raises: ChildError when it has ended."""
+        """Return the next line of its standard output. Raises: ChildError when it has ended, or
+        says nothing for `ANSWER_S`."""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise ChildError(f"{self.name} ended instead of answering:\n{self.tail()}")
-        return line
+        fd = self.process.stdout.fileno()
+        deadline = time.monotonic() + ANSWER_S
+        while b"\n" not in self._said:
+            ready, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise ChildError(f"{self.name} did not answer in {ANSWER_S:g} s:\n{self.tail()}")
+            more = os.read(fd, 1 << 16)
+            if not more:
+                raise ChildError(f"{self.name} ended instead of answering:\n{self.tail()}")
+            self._said += more
+        line, _, self._said = self._said.partition(b"\n")
+        return line.decode("utf-8", "replace")
 
     def ask(self, text: str) -> str:
-        """Write a line to its standard input and return the line it answers."""
+        """Write a line to its standard input and return the line it answers. Raises: ChildError."""
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(text + "\n")
-            self.process.stdin.flush()
+            self.process.stdin.write(f"{text}\n".encode())
         except BrokenPipeError as error:
             raise ChildError(f"{self.name} is gone:\n{self.tail()}") from error
         return self.line()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import time
 import tty
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from gateway.modbus.crc import crc16 as agents_crc16
 from hil.serial_bus import BAUD, BITS, SerialBus, crc16
 
 REQUEST = bytes.fromhex("010300000001")
+PATIENCE_S = 10.0
 
 
 @pytest.fixture
@@ -37,6 +39,8 @@ def ask(port: int) -> bytes:
     os.write(port, REQUEST + crc16(REQUEST))
     reply = b""
     while len(reply) < 7:
+        ready, _, _ = select.select([port], [], [], PATIENCE_S)
+        assert ready, f"no more than {reply.hex()} came"
         reply += os.read(port, 7 - len(reply))
     return reply
 
