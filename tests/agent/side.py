@@ -1,7 +1,7 @@
 """The agent's side of an uplink's tests: a real spool, recorder and uplink, no buses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from gateway.process.timesync import TimeSync
 from gateway.reading import Row, Schema, SchemaBlock, SchemaPoint
 from gateway.wire.record import RecordKind
 from tests.agent.memory_centre import MemoryCentre
+from tests.waiting import until
 
 SCHEMA = Schema((SchemaBlock("meter", 1.0, (SchemaPoint("v", "V", "f32"),)),))
 QUICK = UplinkSettings(
@@ -52,13 +53,6 @@ class Side:
     async def empty(self) -> None:
         """Wait until the centre has everything."""
         await until(lambda: self.spool.backlog().records == 0)
-
-
-async def until(check: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    """Wait until it is so."""
-    async with asyncio.timeout(timeout_s):
-        while not check():
-            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

@@ -21,8 +21,9 @@ from gateway.config.agent import UplinkSettings
 from gateway.process import tcp_info
 from gateway.process.clock import Clock
 from tests.agent.memory_centre import MemoryCentre, memory_centre
-from tests.agent.side import agent, rows_of, until
+from tests.agent.side import agent, rows_of
 from tests.system import need
+from tests.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.system("ip"), pytest.mark.system("nft")]
 

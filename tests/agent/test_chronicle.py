@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.agent.memory_centre import MemoryCentre, memory_centre
-from tests.agent.side import agent, until
+from tests.agent.side import agent
 from tests.rig import Relay, free_port
+from tests.waiting import until
 
 
 async def test_what_ends_a_session_is_found_in_the_journal(

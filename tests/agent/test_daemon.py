@@ -18,9 +18,9 @@ from gateway.reading import Value
 from gateway.wire.record import RecordKind
 from gateway.wire.rows import unpack_rows
 from tests.agent.memory_centre import MemoryCentre, memory_centre
-from tests.agent.test_uplink import until
 from tests.rig import CountingDevice, counting_device, free_port
 from tests.site import scrape
+from tests.waiting import until
 
 CONFIG = """
 [gateway]

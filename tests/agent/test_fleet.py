@@ -18,8 +18,8 @@ from gateway.modbus.point import DataType, PointSpec, Table
 from gateway.process.clock import Clock
 from gateway.wire.record import Record, RecordKind
 from gateway.wire.rows import decode_schema, unpack_event, unpack_rows
-from tests.agent.test_uplink import until
 from tests.rig import CountingDevice, counting_device
+from tests.waiting import until
 
 
 class CrashingPoller(Poller):

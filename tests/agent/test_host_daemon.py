@@ -7,7 +7,7 @@ from gateway.agent.boots import read_boots, read_state, trace_names
 from gateway.host.reboot import Phase
 from tests.agent.memory_centre import MemoryCentre, memory_centre
 from tests.agent.test_daemon import prepared, values
-from tests.agent.test_uplink import until
+from tests.waiting import until
 
 FAST = '\n[host]\naggregate_s = 1\nmodem = "none"\n'
 

@@ -15,8 +15,9 @@ from gateway.wire.message import GapReason
 from gateway.wire.record import RecordKind, epoch_seed, pack
 from gateway.wire.rows import RowsBatch, encode_schema, pack_event, unpack_gap
 from tests.agent.memory_centre import MemoryCentre, memory_centre
-from tests.agent.side import SCHEMA, agent, rows_of, until
+from tests.agent.side import SCHEMA, agent, rows_of
 from tests.agent.spool.fakes import FailingDisk
+from tests.waiting import until
 
 BOOT = b"b" * 16
 EVENT = pack_event(Event.make(EventKind.AGENT_STARTED, 0))

@@ -11,8 +11,8 @@ from tests.agent.memory_centre import MemoryCentre, memory_centre
 from tests.agent.test_daemon import prepared, values
 from tests.agent.test_port import Pty
 from tests.agent.test_serial_reader import Ups
-from tests.agent.test_uplink import until
 from tests.rig import counting_device
+from tests.waiting import until
 
 SCALE = """
 [[serial]]

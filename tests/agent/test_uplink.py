@@ -16,8 +16,9 @@ from gateway.wire.message import ByeCode, GapReason, NackCode
 from gateway.wire.record import RecordKind
 from gateway.wire.rows import unpack_gap
 from tests.agent.memory_centre import MemoryCentre, memory_centre
-from tests.agent.side import QUICK, agent, rows_of, until
+from tests.agent.side import QUICK, agent, rows_of
 from tests.rig import Relay, free_port
+from tests.waiting import until
 
 
 async def test_live_and_backlog_arrive_once(tmp_path: Path) -> None:
@@ -237,6 +238,5 @@ async def test_reconnecting_leaves_nothing_behind(tmp_path: Path) -> None:
         await rounds(3)
         fds, tasks = len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
         await rounds(21)
-        await asyncio.sleep(0.1)
-        assert len(os.listdir("/proc/self/fd")) <= fds + 2
-        assert len(asyncio.all_tasks()) <= tasks + 3
+        await until(lambda: len(os.listdir("/proc/self/fd")) <= fds + 2)
+        await until(lambda: len(asyncio.all_tasks()) <= tasks + 3)

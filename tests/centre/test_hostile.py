@@ -16,6 +16,7 @@ from gateway.wire import codec, record, rows
 from gateway.wire.message import Bye, Data, EpochState, Lane, Welcome
 from gateway.wire.record import RecordKind
 from tests.centre.peer import Peer, meter, rows_record, running
+from tests.waiting import until
 
 QUICK = DrainSettings(timeout_s=2.0, retry_after_s=5.0)
 
@@ -82,10 +83,7 @@ async def test_no_room_is_answered_503_with_retry_after(tmp_path: Path) -> None:
         assert 1 <= int(caught.value.response.headers["Retry-After"]) <= 30
         assert centre.metrics.handshake_failures["capacity"] == 1
         await first.socket.close()
-        for _ in range(100):
-            if centre.door.links < 2:
-                break
-            await asyncio.sleep(0.02)
+        await until(lambda: centre.door.links < 2)
         await third.connect()
         await third.socket.close()
         await second.socket.close()
@@ -99,10 +97,7 @@ async def test_too_many_handshakes_from_one_address(tmp_path: Path) -> None:
         peer = Peer(centre)
         with pytest.raises(InvalidStatus):
             await peer.connect()
-        for _ in range(300):
-            if centre.metrics.handshake_failures["timeout"] == 3:
-                break
-            await asyncio.sleep(0.02)
+        await until(lambda: centre.metrics.handshake_failures["timeout"] == 3)
         await peer.connect()
         await peer.socket.close()
         for _, writer in quiet:
@@ -171,11 +166,7 @@ async def test_a_peer_that_never_reads_is_not_buffered_for_ever(tmp_path: Path) 
         peer.socket.transport.pause_reading()
         task = asyncio.ensure_future(flood())
         session = next(iter(centre.server.sessions.values()))
-        for _ in range(500):
-            if session.link.held:
-                break
-            await asyncio.sleep(0.02)
-        assert session.link.held
+        await until(lambda: session.link.held)
         transport = session.link.transport
         assert transport is not None and transport.get_write_buffer_size() < 4 * 1024 * 1024
         task.cancel()

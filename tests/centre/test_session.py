@@ -17,6 +17,7 @@ from gateway.wire.message import Ack, Bye, ByeCode, Data, Lane, Nack, NackCode
 from tests.centre.peer import Peer, meter, rows_record, running
 from tests.centre.test_server import get
 from tests.centre.transport import KeepingTransport, frame
+from tests.waiting import until
 
 QUICK = DrainSettings(timeout_s=2.0, retry_after_s=5.0)
 
@@ -90,19 +91,20 @@ async def test_bye_while_the_store_looks_is_no_session(tmp_path: Path) -> None:
     async with running(tmp_path, drain=QUICK) as centre:
         peer = Peer(centre)
         await peer.connect()
-        gate = asyncio.Event()
-        deliver, waiting = centre.server.answer, []
+        deliver, waiting, left = centre.server.answer, [], False
 
         def held(jobs: list[object]) -> None:
-            waiting.append(jobs)
-            gate.set()
+            if left:
+                deliver(jobs)  # type: ignore[arg-type]
+            else:
+                waiting.append(jobs)
 
         centre.server.answer = held  # type: ignore[assignment, method-assign]
         hello = asyncio.ensure_future(peer.hello())
-        await gate.wait()
-        centre.server.answer = deliver  # type: ignore[method-assign]
+        await until(lambda: centre.metrics.messages_in == 1)
         await peer.send(Bye(ByeCode.STOPPING, "", 0.0))
-        await asyncio.sleep(0.05)
+        await until(lambda: centre.metrics.messages_in == 2)
+        left = True
         for jobs in waiting:
             deliver(jobs)  # type: ignore[arg-type]
         assert isinstance(await hello, Bye)

@@ -3,7 +3,6 @@
 Two centres in one process stand for two workers: they share nothing but the store's file.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from gateway.config.centre import (
 from gateway.process.clock import Clock
 from gateway.wire.message import Bye, ByeCode
 from tests.centre.peer import Peer, meter, rows_record
+from tests.waiting import until
 
 
 @asynccontextmanager
@@ -117,8 +117,4 @@ async def test_another_box_is_refused_by_every_worker(tmp_path: Path) -> None:
 
 
 async def until_active(count: int, *workers: Centre) -> None:
-    for _ in range(500):
-        if active(*workers) == count:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{active(*workers)} sessions, {count} expected")
+    await until(lambda: active(*workers) == count)

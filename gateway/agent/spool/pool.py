@@ -137,26 +137,22 @@ class Pool:
         """See to it that a zeroed or recycled file is ready. Return whether one is."""
         if self._ready:
             return True
-        fd = -1
-        while self._fresh and fd < 0:
+        while self._fresh:
             fresh = self._fresh[-1]
             try:
-                fd = self._disk.open(fresh)
+                self._zero(fresh)
+                ready = self._free_name()
+                self._disk.rename(fresh, ready)
             except FileNotFoundError:
                 self._fresh.pop()
-        if fd < 0:
-            return False
-        try:
-            for at in range(0, self.segment_bytes, len(_ZEROS)):
-                self._disk.write_all(fd, _ZEROS[: self.segment_bytes - at], at)
-            self._disk.fsync(fd)
-        finally:
-            self._disk.close(fd)
-        ready = f"{os.path.splitext(fresh)[0]}.free"
-        self._disk.rename(fresh, ready)
-        self._fresh.pop()
-        self._ready.append(ready)
-        return True
+                continue
+            except OSError:  # this one may be bad: the next attempt takes another
+                self._fresh.insert(0, self._fresh.pop())
+                raise
+            self._fresh.pop()
+            self._ready.append(ready)
+            return True
+        return False
 
     def release(self, path: str, size: int, *, sound: bool = True) -> None:
         """Give a segment's file back: recycled, or to quarantine when it is not sound.
@@ -173,8 +169,7 @@ class Pool:
             if self.size + self.segment_bytes <= self.max_bytes:
                 self._create()
             return
-        self._number += 1
-        free = os.path.join(self.directory, f"{self._number:08x}.free")
+        free = self._free_name()
         self._disk.rename(path, free)
         self._ready.append(free)
 
@@ -218,6 +213,20 @@ class Pool:
         finally:
             self._disk.close(fd)
         self._fresh.append(path)
+
+    def _zero(self, path: str) -> None:
+        fd = self._disk.open(path)
+        try:
+            for at in range(0, self.segment_bytes, len(_ZEROS)):
+                self._disk.write_all(fd, _ZEROS[: self.segment_bytes - at], at)
+            self._disk.fsync(fd)
+        finally:
+            self._disk.close(fd)
+
+    def _free_name(self) -> str:
+        """Return a name nothing has: a stranger (a directory, say) may bear any other number."""
+        self._number += 1
+        return os.path.join(self.directory, f"{self._number:08x}.free")
 
     def _remove(self, path: str) -> None:
         self._disk.unlink(path)

@@ -117,6 +117,21 @@ class StallingDisk(FailingDisk):
         super().fdatasync(fd)
 
 
+class BadFileDisk(FailingDisk):
+    """A disk with one file whose blocks cannot be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bad = ""
+        self.refused = 0
+
+    def pwrite(self, fd: int, data: bytes | memoryview, at: int) -> int:
+        if self.bad and os.readlink(f"/proc/self/fd/{fd}").endswith(f"/{self.bad}"):
+            self.refused += 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().pwrite(fd, data, at)
+
+
 class BadSectorDisk(Disk):
     """A disk that cannot read some pages of every file."""
 

@@ -7,7 +7,16 @@ import pytest
 
 from gateway.agent.spool import keeper
 from gateway.event import EventKind
-from tests.agent.spool.fakes import FailingDisk, drain, fill, reopen, segment_files, seqs, wrong
+from tests.agent.spool.fakes import (
+    BadFileDisk,
+    FailingDisk,
+    drain,
+    fill,
+    reopen,
+    segment_files,
+    seqs,
+    wrong,
+)
 
 
 async def test_a_failed_flush_poisons_the_segment(tmp_path):
@@ -38,6 +47,20 @@ async def test_a_failed_flush_poisons_the_segment(tmp_path):
     spool = reopen(tmp_path)
     assert seqs(await drain(spool), epoch) == list(range(1, 46))
     assert second.exists()
+    await spool.close(clean=False)
+
+
+async def test_a_bad_free_file_does_not_block_the_others(tmp_path):
+    """EIO while a reserved file is zeroed: the next attempt takes another file."""
+    disk = BadFileDisk()
+    spool = reopen(tmp_path, disk)
+    disk.bad = max(tmp_path.glob("*.new")).name  # the one that would be taken
+    fill(spool, 20)
+    await spool.flush()
+    assert spool.stats.write_failures == 1 and spool.levels().memory_records == 20
+    await spool.flush()
+    assert spool.levels().memory_records == 0 and disk.refused == 1
+    assert seqs(await drain(spool), spool.epoch) == list(range(1, 21))
     await spool.close(clean=False)
 
 

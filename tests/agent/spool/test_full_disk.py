@@ -11,6 +11,7 @@ from gateway.agent.spool import keeper
 from gateway.agent.spool.disk import Disk
 from tests.agent.spool.fakes import SEGMENT, drain, fill, reopen, seqs, wrong
 from tests.blocklog import make_ext4, mounted, scratch
+from tests.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.system("e2fsprogs")]
 
@@ -93,10 +94,7 @@ async def test_a_disk_that_was_full_before_is_used_as_soon_as_there_is_room(
     assert seqs(await drain(spool), spool.epoch) == list(range(1, 51))
     (small / "others0").unlink()
     task = asyncio.create_task(spool.run())
-    for _ in range(1000):
-        if spool.levels().memory_records == 0:
-            break
-        await asyncio.sleep(0.01)
+    await until(lambda: spool.levels().memory_records == 0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert spool.levels().memory_records == 0

@@ -20,19 +20,13 @@ from tests.agent.spool.fakes import (
     segment_files,
     seqs,
 )
+from tests.waiting import until
 
 
 async def ended(task: asyncio.Task) -> None:
     """Cancel a task and wait for its end."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(check) -> None:
-    """Wait until it is so."""
-    async with asyncio.timeout(10.0):
-        while not check():
-            await asyncio.sleep(0.005)
 
 
 async def test_segments_whose_records_were_acked_while_being_written_are_given_back(tmp_path):

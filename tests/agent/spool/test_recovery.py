@@ -8,7 +8,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -210,6 +210,9 @@ async def _damaged(folder: Path, mutated: list) -> None:
     await spool.close(clean=False)
 
 
+A_SEGMENT_OF_ZEROS = b"as many zeros as a segment has bytes"
+
+
 @examples(max_examples=30, deadline=None)
 @given(
     names=st.lists(
@@ -226,14 +229,21 @@ async def _damaged(folder: Path, mutated: list) -> None:
     kind=st.lists(
         st.sampled_from(["file", "directory", "link", "dangling", "fifo"]), min_size=13, max_size=13
     ),
-    content=st.one_of(st.binary(max_size=300), st.just(MAGIC), st.just(bytes(SEGMENT))),
+    content=st.one_of(st.binary(max_size=300), st.just(MAGIC), st.just(A_SEGMENT_OF_ZEROS)),
 )  # fmt: skip
+@example(  # a name that was to be the next free file's
+    names=["ffffffff.free", "ffffffff.new"],
+    kind=["directory", "file"],
+    content=A_SEGMENT_OF_ZEROS,
+)
 def test_any_stranger_in_the_directory_is_survived(names, kind, content):
     """Garbage files, directories, links and pipes under any name do not stop or block it."""
     with TemporaryDirectory() as folder:
         for name, made in zip(names, kind, strict=False):
             path = Path(folder, name)
             match made:
+                case "file" if content == A_SEGMENT_OF_ZEROS:
+                    path.write_bytes(bytes(SEGMENT))
                 case "file":
                     path.write_bytes(content)
                 case "directory":

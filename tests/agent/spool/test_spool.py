@@ -29,6 +29,7 @@ from tests.agent.spool.fakes import (
     settings,
     wrong,
 )
+from tests.waiting import until
 
 
 class SteppedClock(Clock):
@@ -46,15 +47,6 @@ class SteppedClock(Clock):
 
 def gaps(found: dict, epoch: int) -> list:
     return [unpack_gap(r.payload) for r in found.get(epoch, []) if r.kind == RecordKind.GAP]
-
-
-async def until(condition) -> None:
-    """Let the loop turn until something has happened (bounded)."""
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen within 10 s")
 
 
 async def test_what_is_acked_in_time_never_touches_the_disk(tmp_path):

@@ -16,6 +16,7 @@ from gateway.centre.web.users import User
 from gateway.cli.certificates import make_certificates
 from gateway.process.clock import Clock
 from tests.centre.web.serving import NAME, PASSWORD, anna, serving, write_users
+from tests.waiting import until
 
 HTML = {"Accept": "text/html"}
 BROWSER = {**HTML, "Sec-Fetch-Site": "same-origin"}
@@ -249,13 +250,15 @@ async def test_connections_are_bounded(
     """Who opens more than there is room for is cut off, and the page is back when they leave."""
     monkeypatch.setattr(site_module, "MAX_CONNECTIONS", 3)
     async with serving(store, Clock()) as site:
+        server = site._runner.server
+        assert server is not None
         held = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(3)]
-        await asyncio.sleep(0.05)
+        await until(lambda: len(server.connections) == 3)
         with pytest.raises(ClientError):
             await client.get(f"http://127.0.0.1:{site.port}/")
         for _, writer in held:
             writer.close()
-        await asyncio.sleep(0.05)
+        await until(lambda: not server.connections)
         assert (await Visitor(client, site).get("/")).status == 200
 
 

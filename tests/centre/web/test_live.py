@@ -9,6 +9,7 @@ from aiohttp import ClientSession, web
 
 from gateway.centre.web import live
 from gateway.centre.web.live import MAX_STREAMS, QUEUE, Hub, News
+from tests.waiting import until
 
 
 class Source:
@@ -48,13 +49,6 @@ async def listening(hub: Hub) -> AsyncIterator[str]:
             running.cancel()
 
 
-async def _until(condition: object) -> None:
-    assert callable(condition)
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 async def test_a_page_hears_what_changed() -> None:
     """Counts when they differ, names of what changed, and a comment in between."""
     source = Source()
@@ -86,11 +80,11 @@ async def test_nobody_asks_the_store_while_nobody_listens() -> None:
         await asyncio.sleep(0.1)
         assert source.asked == 0
         async with client.get(url):
-            await _until(lambda: source.asked >= 3)
+            await until(lambda: source.asked >= 3)
             source.broken = True
             asked = source.asked
-            await _until(lambda: source.asked >= asked + 3)
-        await _until(lambda: hub.streams == 0)
+            await until(lambda: source.asked >= asked + 3)
+        await until(lambda: hub.streams == 0)
         asked = source.asked
         await asyncio.sleep(0.1)
         assert source.asked <= asked + 1
@@ -104,7 +98,7 @@ async def test_a_slow_page_is_dropped_and_the_others_are_not() -> None:
         quick = await client.get(url)
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.split(":")[2][:-5]))
         writer.write(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
-        await _until(lambda: hub.streams == 2)
+        await until(lambda: hub.streams == 2)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         heard = 0
         async with asyncio.timeout(60):
@@ -130,7 +124,7 @@ async def test_the_number_of_streams_is_bounded(monkeypatch: pytest.MonkeyPatch)
         async with asyncio.timeout(20):
             await first.content.read()
             await second.content.read()
-        await _until(lambda: hub.streams == 0)
+        await until(lambda: hub.streams == 0)
         async with client.get(url) as again:
             assert again.status == 200
         hub.close()
