@@ -2,7 +2,8 @@
 
 Hypothesis draws another seed at each run and the closing lines say which
 (`--hypothesis-seed=N` repeats it). No test has a deadline: on a busy machine time says nothing
-(timings live in tests/bench).
+(timings live in tests/bench). In CI a failing example is printed as it was found: shrinking it may
+take minutes, longer than `faulthandler_timeout` lets a test run, and then nothing would be printed.
 """
 
 import secrets
@@ -10,11 +11,17 @@ import signal
 
 import hypothesis
 import pytest
+from hypothesis import Phase
 
 from tests.system import in_ci, need, need_root
 
 hypothesis.settings.register_profile("project", deadline=None, print_blob=True, derandomize=False)
-hypothesis.settings.load_profile("project")
+hypothesis.settings.register_profile(
+    "ci",
+    hypothesis.settings.get_profile("project"),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.target),
+)
+hypothesis.settings.load_profile("ci" if in_ci() else "project")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C and so would every command that the tests start.

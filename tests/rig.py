@@ -218,7 +218,11 @@ class Daemon:
         """SIGTERM, and return the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout_s)
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.ensure_gone()
+            raise
 
     def check(self) -> None:
         """Raise RuntimeError if it ended by itself."""

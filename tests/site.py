@@ -182,7 +182,7 @@ class Site:
 def scrape(port: int) -> dict[str, float]:
     """Read a /metrics page of this machine into a flat table."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
             lines = response.read().decode().splitlines()
     except OSError:
         return {}

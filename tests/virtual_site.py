@@ -23,4 +23,4 @@ def virtual_bus(directory: Path, baud: int, *devices: str) -> Iterator[str]:
         port: str = json.loads(child.line())["port"]
         yield port
     finally:
-        child.process.communicate("", timeout=10)
+        child.process.communicate("", timeout=30)

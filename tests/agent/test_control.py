@@ -8,6 +8,7 @@ import os
 import pwd
 import socket
 import stat
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from gateway.process.control_messages import (
     WriteResult,
     encode,
 )
+from tests.waiting import PATIENCE_S, until
 
 
 class QuietDesk:
@@ -72,8 +74,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[QuietDesk]:
 
 
 async def _served(tmp_path: Path) -> None:
-    while not (tmp_path / "c/control.sock").exists():
-        await asyncio.sleep(0)
+    await until((tmp_path / "c/control.sock").exists)
 
 
 class Peer:
@@ -195,7 +196,7 @@ async def test_nobody_keeps_the_agent_from_stopping(tmp_path: Path) -> None:
     peers[1].writer.write(b'{"v":1,')
     await peers[2].ask(encode(Request("status")))
     serving.cancel()
-    done, _ = await asyncio.wait({serving}, timeout=5.0)
+    done, _ = await asyncio.wait({serving}, timeout=30.0)
     assert done and not (tmp_path / "c/control.sock").exists()
     for peer in peers:
         with contextlib.suppress(ConnectionResetError):
@@ -263,11 +264,12 @@ async def test_a_killed_agents_socket_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
     serving = asyncio.create_task(Control(path, QuietDesk()).serve())
-    answer = b""
+    answer, end = b"", time.monotonic() + PATIENCE_S
     while not answer:
         try:
             reader, writer = await asyncio.open_unix_connection(path)
         except OSError:
+            assert time.monotonic() < end
             await asyncio.sleep(0)
             continue
         writer.write(encode(Request("status")))

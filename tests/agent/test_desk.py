@@ -1,5 +1,6 @@
 """Pins what a running agent answers to commands: live state, jobs between polls, reload's word."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,13 @@ class Running:
         )
         self.path.write_text(text)
 
+    def listens(self) -> bool:
+        """Say whether it answers yet: the socket's file is there a moment before that."""
+        with contextlib.suppress(NoAgentError):
+            self.client().close()
+            return True
+        return False
+
     def client(self) -> ControlClient:
         return ControlClient(self.path.parent / "control.sock")
 
@@ -89,15 +97,16 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         running = Running(directory / "gateway.toml", port, free_port())
         running.write()
         daemon = Daemon(["run", "--config", str(running.path)], directory / "log")
-        daemon.start()
         socket = directory / "control.sock"
-        wait_for("the control socket", lambda: daemon.check() is None and socket.exists())
-        wait_for(
-            "a reading", lambda: running.points()["room.humidity"].quality == "good", timeout_s=10
-        )
-        yield running
-        assert daemon.stop() == 0
-        assert not socket.exists()
+        try:
+            daemon.start()
+            wait_for("the control socket", lambda: daemon.check() is None and running.listens())
+            wait_for("a reading", lambda: running.points()["room.humidity"].quality == "good")
+            yield running
+            assert daemon.stop() == 0
+            assert not socket.exists()
+        finally:
+            daemon.ensure_gone()
 
 
 def test_status_is_the_agents(agent: Running) -> None:

@@ -30,7 +30,7 @@ async def test_every_name_is_served_and_documented(tmp_path: Path) -> None:
     port = free_port()
     stop = metrics.listen(f"127.0.0.1:{port}")
     assert stop is not None
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
         text = response.read().decode()
     stop()
     assert 'gateway_polls_total{bus="b1"} 3.0' in text

@@ -109,7 +109,7 @@ def test_what_nut_itself_says(upsd: Upsd) -> None:
 def peer(answers: Callable[[socket.socket], None]) -> Iterator[UpsName]:
     """Listen where upsd would, and treat each connection so."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(30)
 
         def serve() -> None:
             with contextlib.suppress(OSError):

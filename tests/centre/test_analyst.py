@@ -19,6 +19,7 @@ from gateway.wire import record, rows
 from gateway.wire.record import RecordKind
 from tests.centre.history import Box, History
 from tests.centre.peer import Peer, running
+from tests.waiting import until
 
 
 async def _get(centre: Centre, path: str) -> Any:
@@ -40,8 +41,7 @@ async def _text(centre: Centre) -> str:
 
 async def _cut(peer: Peer) -> None:
     peer.socket.transport.abort()
-    while peer.gateway_id in peer.centre.server.sessions:
-        await asyncio.sleep(0.02)
+    await until(lambda: peer.gateway_id not in peer.centre.server.sessions)
 
 
 async def test_a_loss_becomes_an_incident_and_improves(tmp_path: Path) -> None:
@@ -162,16 +162,13 @@ async def test_a_look_that_fails_is_followed_by_another(
     analyst = Analyst(path, Office(), Metrics(), Clock(), changes, every_s=0.05)
     analyst.start()
     try:
-        async with asyncio.timeout(20):
-            while looks < 3:
-                await asyncio.sleep(0.05)
-            assert caplog.text.count("incidents could not be analysed") == 1
-            assert "StoreError" in analyst.trouble or "open" in analyst.trouble
-            node = History(path)
-            node.come(Box("pump-7"), 0)
-            while not analyst.states:
-                await asyncio.sleep(0.05)
-            node.close()
+        await until(lambda: looks >= 3)
+        assert caplog.text.count("incidents could not be analysed") == 1
+        assert "StoreError" in analyst.trouble or "open" in analyst.trouble
+        node = History(path)
+        node.come(Box("pump-7"), 0)
+        await until(lambda: analyst.states)
+        node.close()
     finally:
         await analyst.stop()
     assert analyst.states == {"connected": 1, "lost": 0}
@@ -194,12 +191,9 @@ async def test_a_surprise_does_not_end_the_looking(tmp_path: Path) -> None:
     analyst = Analyst(node.path, node.writer, Metrics(), Clock(), changes, every_s=0.05)
     analyst.start()
     try:
-        async with asyncio.timeout(20):
-            while not analyst.states:
-                await asyncio.sleep(0.05)
-            took_s, before = analyst.took_s, calls
-            while calls < before + 3:
-                await asyncio.sleep(0.05)
+        await until(lambda: analyst.states)
+        took_s, before = analyst.took_s, calls
+        await until(lambda: calls >= before + 3)
         assert analyst.took_s == took_s > 0
     finally:
         await analyst.stop()

@@ -16,10 +16,10 @@ from gateway.cli.demo_report import compare, snapshot
 from gateway.cli.demo_site import Site
 from gateway.cli.demo_view import Snapshot
 from gateway.cli.scrape import Scrape
+from tests.waiting import PATIENCE_S, bounded
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = [sys.executable, "-m", "gateway.cli.main", "demo"]
-PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_json_needs_an_end() -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(tmp_path: Path, how: signal.Signals) -> None:
     """Ctrl-C (or a closed terminal) ends it with a summary and leaves nothing behind."""
-    with _running(tmp_path) as demo:
+    with _running(tmp_path) as demo, bounded(demo):
         _wait_for_line(demo, "link=up")
         demo.send_signal(how)
         rest, _ = demo.communicate(timeout=PATIENCE_S)
@@ -122,7 +122,7 @@ def test_interrupted(tmp_path: Path, how: signal.Signals) -> None:
 
 def test_killed(tmp_path: Path) -> None:
     """Even kill -9 of the demo leaves no process."""
-    with _running(tmp_path) as demo:
+    with _running(tmp_path) as demo, bounded(demo):
         _wait_for_line(demo, "link=up")
         demo.kill()
         demo.wait(PATIENCE_S)

@@ -20,6 +20,7 @@ from gateway.polling.load import bus_load
 from gateway.process.clock import Clock
 from gateway.process.files import Profiles, profile_directories
 from tests.virtual_site import virtual_bus
+from tests.waiting import bounded
 
 PROFILES = Profiles(profile_directories())
 FAST, SLOW = Settings(19200, "none"), Settings(9600, "even")
@@ -72,17 +73,18 @@ def test_nothing_found_says_what_to_look_for(port: str, capsys: pytest.CaptureFi
 def test_ctrl_c_keeps_what_was_found(port: str) -> None:
     """Interrupted in the long part, the snippet of what answered is printed all the same."""
     command = [sys.executable, "-m", "gateway.cli.main", "scan", port, "--baud", "19200"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stderr is not None
-    told = ""
-    while "unit id 3:" not in told:
-        line = process.stderr.readline()
-        assert line, told
-        told += line
-    process.send_signal(signal.SIGINT)
-    out, rest = process.communicate(timeout=20)
+    ) as process:
+        assert process.stderr is not None
+        told = ""
+        with bounded(process):
+            while "unit id 3:" not in told:
+                line = process.stderr.readline()
+                assert line, told
+                told += line
+            process.send_signal(signal.SIGINT)
+            out, rest = process.communicate()
     told += rest
     assert process.returncode == 0, told
     assert "1 device in" in told and "interrupted" in told
@@ -104,7 +106,7 @@ def test_a_port_in_use_names_its_owner(port: str, capsys: pytest.CaptureFixture[
         holder.stdout.readline()
         assert main(["scan", port, *NARROW]) == 1
     finally:
-        holder.communicate("\n", timeout=10)
+        holder.communicate("\n", timeout=30)
     said = capsys.readouterr().err
     assert "in use" in said
     assert f"pid {holder.pid}" in said

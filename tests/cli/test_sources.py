@@ -15,6 +15,7 @@ from gateway.process.control_client import ControlClient
 from gateway.process.control_messages import Request, Status
 from tests.cabinet import Cabinet, cabinet
 from tests.site import wait_for
+from tests.waiting import PATIENCE_S, bounded
 
 Said = pytest.CaptureFixture[str]
 
@@ -34,20 +35,19 @@ def gateway(here: Cabinet, *words: str) -> int:
 def watching(here: Cabinet, *words: str) -> "Iterator[subprocess.Popen[str]]":
     """Run a watch in a pipe until the block ends; Ctrl-C must end it with status 0."""
     command = [sys.executable, "-m", "gateway.cli.main", "watch", *words]
-    with subprocess.Popen(
-        [*command, "--config", str(here.file), "--every", "0.2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        bufsize=1,
-    ) as process:
-        try:
-            yield process
-        except BaseException:
-            process.kill()
-            raise
+    with (
+        subprocess.Popen(
+            [*command, "--config", str(here.file), "--every", "0.2"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+        ) as process,
+        bounded(process),
+    ):
+        yield process
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 def hear(process: "subprocess.Popen[str]", pattern: str) -> str:
@@ -146,10 +146,11 @@ def test_a_pipe_that_is_closed(here: Cabinet) -> None:
         text=True,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
-        assert process.stdout.readline().startswith("t=0.0 agent=none")
-        process.stdout.close()
-        assert process.wait(10) == 1
-        assert process.stderr.read() == ""
+        with bounded(process):
+            assert process.stdout.readline().startswith("t=0.0 agent=none")
+            process.stdout.close()
+            assert process.wait(PATIENCE_S) == 1
+            assert process.stderr.read() == ""
 
 
 def test_only_what_is_asked_for_is_opened(here: Cabinet, capsys: Said) -> None:

@@ -41,7 +41,7 @@ def bus() -> Iterator[BusProcess]:
     """A running bus."""
     running = BusProcess()
     yield running
-    running.process.communicate("", timeout=10)
+    running.process.communicate("", timeout=30)
     assert running.process.returncode == 0
 
 

@@ -20,7 +20,7 @@ def asking() -> Iterator[tuple[NameServer, socket.socket]]:
     server = NameServer({NAME: "10.77.3.4"}, listening)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(listening.getsockname())
-        sock.settimeout(5.0)
+        sock.settimeout(30)
         try:
             yield server, sock
         finally:

@@ -15,7 +15,7 @@ def manager(tmp_path: Path) -> socket.socket:
     """Listen where systemd would."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     sock.bind(str(tmp_path / "notify"))
-    sock.settimeout(5)
+    sock.settimeout(30)
     yield sock
     sock.close()
 
@@ -45,7 +45,7 @@ def test_abstract_socket() -> None:
     """A name with @ is an abstract socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(f"\0gateway-test-{os.getpid()}")
-        sock.settimeout(5)
+        sock.settimeout(30)
         notifier = Notifier({"NOTIFY_SOCKET": f"@gateway-test-{os.getpid()}"})
         notifier.status("x" * 1000)
         notifier.close()

@@ -269,14 +269,14 @@ def test_https_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     context.load_cert_chain(tmp_path / "centre.pem", tmp_path / "key.pem")
     body = matrix(one([1, "1"]))
     listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(5)
+    listener.settimeout(30)
     url = f"https://127.0.0.1:{listener.getsockname()[1]}"
 
     def serve() -> None:
         with listener:
             for _ in range(2):
                 raw, _ = listener.accept()
-                raw.settimeout(5)
+                raw.settimeout(30)
                 try:
                     with context.wrap_socket(raw, server_side=True) as connection:
                         connection.recv(65536)
