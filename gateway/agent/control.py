@@ -194,13 +194,14 @@ def _who(writer: asyncio.StreamWriter) -> str:
 
 
 def _listen(path: Path) -> socket.socket:
-    """Bind `path`, mode 0660 from the first moment. Raises: OSError."""
+    """Listen at `path`, mode 0660 from the first moment. Raises: OSError."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     _clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     mask = os.umask(0o777 & ~MODE)
     try:
         listener.bind(str(path))
+        listener.listen()  # whoever sees the file is not told that no agent runs
     except OSError:
         listener.close()
         raise

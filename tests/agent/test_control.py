@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from gateway.agent import control
 from gateway.agent.control import MAX_CONNECTIONS, Control
 from gateway.agent.latest import Latest
 from gateway.errors import NoReplyError, RefusedError
@@ -255,6 +256,24 @@ async def test_the_socket_is_for_its_group_only(desk: QuietDesk, tmp_path: Path)
     assert stat.S_IMODE(status.st_mode) == 0o660
     groups = [group.gr_gid for group in grp.getgrall() if group.gr_name == "gateway"]
     assert status.st_gid in (groups if groups and os.geteuid() == 0 else [os.getegid(), *groups])
+
+
+def test_the_socket_listens_once_its_file_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that comes while the agent still sets the file's group is not refused."""
+    path = tmp_path / "control.sock"
+    came: list[bool] = []
+
+    def come(_: str) -> None:
+        with socket.socket(socket.AF_UNIX) as command:
+            command.connect(str(path))
+        came.append(True)
+        raise KeyError
+
+    monkeypatch.setattr(grp, "getgrnam", come)
+    with control._listen(path):
+        assert came == [True]
 
 
 async def test_a_killed_agents_socket_is_replaced(tmp_path: Path) -> None:
