@@ -97,7 +97,7 @@ class AgentBox:
         def fetch() -> list[str]:
             url = f"http://127.0.0.1:{METRICS_PORT}/metrics"
             try:
-                with urllib.request.urlopen(url, timeout=30) as response:
+                with urllib.request.urlopen(url, timeout=5) as response:
                     text: str = response.read().decode()
             except OSError:
                 return []

@@ -99,6 +99,14 @@ class Scale(threading.Thread):
         self.join()
 
 
+def agent_listens(path: Path) -> bool:
+    """Say whether an agent serves the control socket (a killed one leaves its file)."""
+    with contextlib.suppress(NoAgentError):
+        ControlClient(path).close()
+        return True
+    return False
+
+
 @dataclass(slots=True)
 class Cabinet:
     """The devices, and the file. No agent runs until `agent` is entered."""
@@ -113,11 +121,7 @@ class Cabinet:
         return self.directory / "gateway.toml"
 
     def listens(self) -> bool:
-        """Say whether an agent serves the control socket (a killed one leaves its file)."""
-        with contextlib.suppress(NoAgentError):
-            ControlClient(self.directory / "control.sock").close()
-            return True
-        return False
+        return agent_listens(self.directory / "control.sock")
 
     @contextlib.contextmanager
     def agent(self) -> Iterator[Daemon]:

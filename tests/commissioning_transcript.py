@@ -26,7 +26,6 @@ from pathlib import Path
 from tests.rig import Daemon
 from tests.site import GATEWAY_ID, Site, wait_for
 from tests.virtual_site import virtual_bus
-from tests.waiting import bounded
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/commissioning.md"
 BLOCK = re.compile(
@@ -166,8 +165,7 @@ def _scans(visit: Visit) -> list[subprocess.Popen[str]]:
 def _scanned(visit: Visit, running: list[subprocess.Popen[str]]) -> None:
     """Append both snippets to the config."""
     for bus, process in zip(BUSES, running, strict=True):
-        with bounded(process):
-            snippet, told = process.communicate()
+        snippet, told = process.communicate(timeout=120)
         with visit.file.open("a") as file:
             file.write(snippet)
         typed = f"gateway scan /{BY_ID}/{bus.adapter} | tee -a /etc/gateway/gateway.toml"

@@ -49,7 +49,7 @@ def prometheus(directory: Path, config: str) -> Iterator[str]:
 def _ready(process: subprocess.Popen[bytes], port: int) -> bool:
     assert process.poll() is None, "prometheus ended"
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=30):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=5):
             return True
     except OSError:
         return False

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -109,10 +110,15 @@ def missing(name: str) -> str | None:
 def need(name: str) -> str:
     """Return where `name` is; skip the running test without it, or fail it in CI."""
     reason = missing(name)
-    if reason is None:
-        found = program(name).where()
-        assert found is not None
-        return found
+    if reason is not None:
+        skip(reason)
+    found = program(name).where()
+    assert found is not None
+    return found
+
+
+def skip(reason: str) -> NoReturn:
+    """Skip the running test, or fail it in CI."""
     if in_ci():
         pytest.fail(f"{reason} (CI is set: nothing may be skipped)", pytrace=False)
     pytest.skip(reason)
@@ -122,9 +128,7 @@ def need_root() -> None:
     """Skip the running test for anyone but root, or fail it in CI."""
     if os.geteuid() == 0:
         return
-    if in_ci():
-        pytest.fail("needs root (CI is set: nothing may be skipped)", pytrace=False)
-    pytest.skip("needs root")
+    skip("needs root")
 
 
 def _install(wanted: Program) -> str | None:

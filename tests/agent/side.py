@@ -86,7 +86,7 @@ async def agent(
             yield Side(spool, recorder, uplink, metrics, status)
         finally:
             uplink.leave(FaultCause.STOPPED)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(5):
                 await link
             commits.cancel()
             await asyncio.wait({commits})

@@ -1,6 +1,5 @@
 """Pins the bus against independent servers on a pty as slow as a real wire."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -217,13 +216,19 @@ def test_an_echoing_bus_needs_no_telling(tmp_path: Path, delivery: str) -> None:
         bus.close()
 
 
-def test_noise_before_a_request_is_waited_out(server: PacedServer, bus: Bus) -> None:
-    """Bytes that answer nothing are not taken for the start of the answer."""
-    server.tell("noise")
-    assert bus._port is not None and bus._port.wait_readable(30.0)
-    time.sleep(0.05)  # all of it: what came during the exchange would spoil the reply
-    reply = bus.transact(read_request(1, Table.HOLDING, 5, 2), TIMEOUT_S)
-    assert reply.registers == registers(1, 5, 2)
+def test_noise_before_a_request_is_waited_out(tmp_path: Path) -> None:
+    """Bytes that answer nothing restart the silence and are counted."""
+    # At 1200 baud the silence is 32 ms: a stall of the server between two bytes is none.
+    with PacedServer(tmp_path / "slow", baud=1200) as server:
+        bus = Bus(server.bus_settings(), Clock())
+        bus.open()
+        server.tell("noise")
+        assert bus._port is not None and bus._port.wait_readable(30.0)
+        reply = bus.transact(read_request(1, Table.HOLDING, 5, 2), 2.0)
+        bus.close()
+        assert reply.registers == registers(1, 5, 2)
+        assert 1 <= bus.stats.stray_bytes <= 6
+        assert server.stats()["violations"] == 0
 
 
 def test_a_babbling_bus_is_an_error(server: PacedServer) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import replace
@@ -23,6 +22,7 @@ from gateway.modbus.request import Reply, read_request, write_register
 from gateway.process.clock import Clock
 from tests.paced import PacedServer, registers
 from tests.system import need
+from tests.waiting import wait_until
 
 WAIT_S = 20.0
 REQUEST = read_request(1, Table.HOLDING, 5, 2)
@@ -63,14 +63,6 @@ class Clumsy(Asker):
         raise ZeroDivisionError("a bug")
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition; a test that waits in vain fails."""
-    end = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.002)
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[PacedServer]:
     """A paced server at 115200 baud."""
@@ -102,7 +94,7 @@ def test_the_worker_polls_at_its_interval(run: Run) -> None:
     """The port is opened by the thread, which says so first."""
     worker = Asker()
     thread = run(worker)
-    until(lambda: len(worker.replies) >= 10)
+    wait_until(lambda: len(worker.replies) >= 10)
     assert worker.told == ["returned"]
     assert not worker.errors
     thread.stop()
@@ -114,7 +106,7 @@ def test_jobs_run_while_it_polls(run: Run) -> None:
     """Writes from other threads come between the polls and give their results."""
     worker = Asker(interval_s=0.0)
     thread = run(worker)
-    until(lambda: worker.replies)
+    wait_until(lambda: worker.replies)
     for value in range(5):
         thread.submit(lambda bus, v=value: bus.transact(write_register(1, 5, v), 0.2)).result(
             WAIT_S
@@ -179,13 +171,13 @@ def test_an_adapter_pulled_and_plugged_while_polling(server: PacedServer, run: R
     """One word each way, failed polls in between, good readings after."""
     worker = Asker(interval_s=0.02)
     run(worker)
-    until(lambda: len(worker.replies) >= 3)
+    wait_until(lambda: len(worker.replies) >= 3)
     server.tell("unplug")
-    until(lambda: len(worker.errors) >= 3)
+    wait_until(lambda: len(worker.errors) >= 3)
     assert all(isinstance(error, PortLostError) for error in worker.errors)
     server.tell("plug")
     seen = len(worker.replies)
-    until(lambda: len(worker.replies) > seen + 3)
+    wait_until(lambda: len(worker.replies) > seen + 3)
     assert [told[:4] for told in worker.told] == ["retu", "lost", "retu"]
     assert worker.replies[-1].registers == registers(1, 5, 2)
 
@@ -194,11 +186,11 @@ def test_an_idle_bus_notices_a_pulled_adapter(server: PacedServer, run: Run) -> 
     """Nobody need ask anything."""
     worker = Asker(interval_s=None)
     run(worker)
-    until(lambda: worker.told == ["returned"])
+    wait_until(lambda: worker.told == ["returned"])
     server.tell("unplug")
-    until(lambda: len(worker.told) == 2)
+    wait_until(lambda: len(worker.told) == 2)
     server.tell("plug")
-    until(lambda: len(worker.told) == 3)
+    wait_until(lambda: len(worker.told) == 3)
 
 
 def test_a_port_missing_at_the_start_is_told_once(server: PacedServer, tmp_path: Path) -> None:
@@ -207,10 +199,10 @@ def test_a_port_missing_at_the_start_is_told_once(server: PacedServer, tmp_path:
     worker = Asker()
     thread = BusThread(Bus(replace(server.bus_settings(), port=str(path)), Clock()), worker)
     thread.start()
-    until(lambda: len(worker.errors) >= 3)
+    wait_until(lambda: len(worker.errors) >= 3)
     assert len(worker.told) == 1
     path.symlink_to(os.readlink(server.path))
-    until(lambda: worker.replies)
+    wait_until(lambda: worker.replies)
     thread.stop()
     assert thread.join(WAIT_S)
     assert worker.told[1] == "returned"

@@ -1,6 +1,5 @@
 """Pins what a running agent answers to commands: live state, jobs between polls, reload's word."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from gateway.errors import RefusedError
 from gateway.process.control_client import ControlClient, NoAgentError, control_path
 from gateway.process.control_messages import PointState, Request, Status
+from tests.cabinet import agent_listens
 from tests.rig import Daemon, free_port
 from tests.site import scrape, wait_for
 from tests.virtual_site import virtual_bus
@@ -67,13 +67,6 @@ class Running:
         )
         self.path.write_text(text)
 
-    def listens(self) -> bool:
-        """Say whether it answers yet: the socket's file is there a moment before that."""
-        with contextlib.suppress(NoAgentError):
-            self.client().close()
-            return True
-        return False
-
     def client(self) -> ControlClient:
         return ControlClient(self.path.parent / "control.sock")
 
@@ -100,7 +93,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         socket = directory / "control.sock"
         try:
             daemon.start()
-            wait_for("the control socket", lambda: daemon.check() is None and running.listens())
+            wait_for("the control socket", lambda: daemon.check() is None and agent_listens(socket))
             wait_for("a reading", lambda: running.points()["room.humidity"].quality == "good")
             yield running
             assert daemon.stop() == 0

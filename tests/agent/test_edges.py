@@ -18,6 +18,7 @@ from gateway.agent.probes import link_socket
 from gateway.process.clock import Clock, HostFiles
 from tests.agent.host_fakes import SetClock, probes
 from tests.host.test_rtnetlink import NAME, message
+from tests.system import skip
 
 ALARM = "/sys/class/hwmon/hwmon0/in0_lcrit_alarm"
 
@@ -162,7 +163,7 @@ def test_the_real_kernel_tells_of_a_carrier(tmp_path: Path) -> None:
     pair = f"gwe{os.getpid() % 100000}"
     made = subprocess.run([ip, "link", "add", pair, "type", "veth", "peer", "name", f"{pair}p"])
     if made.returncode:
-        pytest.skip("interfaces cannot be made here")
+        skip("interfaces cannot be made here")
     told = Told()
     links = link_socket()
     assert links is not None

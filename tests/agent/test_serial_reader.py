@@ -3,7 +3,6 @@
 import os
 import select
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from gateway.serial.format import Options, OptionValue
 from gateway.serial.source import Asking
 from gateway.serial.values import FieldSpec
 from tests.agent.test_port import Pty
+from tests.waiting import wait_until
 
 CLOCK = Clock()
 
@@ -76,14 +76,6 @@ class Seen:
             assert self._changed.wait_for(what, timeout_s), (self.rows[-5:], self.events)
 
 
-def until(what: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    """Ask until it is so."""
-    deadline = CLOCK.now() + timeout_s
-    while not what():
-        assert CLOCK.now() < deadline, "waited in vain"
-        time.sleep(0.005)
-
-
 @contextmanager
 def reading(wanted: SerialSettings) -> Iterator[tuple[SerialReader, Seen]]:
     """Run a reader until the block ends."""
@@ -109,7 +101,7 @@ WEIGHT = (FieldSpec("weight", "weight", unit="kg"),)
 def test_a_source_that_talks(pty: Pty) -> None:
     """Each line is a row with the time of its first byte; 0 is a value; half lines are none."""
     with reading(settings(pty, WEIGHT, fields=("", "weight"), start="ST")) as (reader, seen):
-        until(lambda: sample(reader, "port_open") == 1)
+        wait_until(lambda: sample(reader, "port_open") == 1)
         assert [block.source for block in reader.schema_blocks] == ["scale"]
         assert reader.schema_blocks[0].period_s == 0.0
         before = CLOCK.boottime_ns()
@@ -184,7 +176,7 @@ def test_a_source_that_is_asked(pty: Pty) -> None:
 def test_unplugged_and_back(pty: Pty) -> None:
     """Bad rows with the cause while the adapter is away, an event each way, then values again."""
     with reading(settings(pty, WEIGHT, None, 0.3, fields=("weight",))) as (reader, seen):
-        until(lambda: sample(reader, "port_open") == 1)
+        wait_until(lambda: sample(reader, "port_open") == 1)
         os.write(pty.adapter, b"\n1\n2\n")
         seen.until(lambda: bool(seen.rows))
         seen.events.clear()

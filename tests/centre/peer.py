@@ -105,7 +105,7 @@ class Peer:
 
     async def receive(self) -> object:
         """Return the next message, decoded."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(10):
             data = await self.socket.recv()
         assert isinstance(data, bytes)
         return codec.decode(data, 1 << 20)
@@ -165,7 +165,7 @@ class Peer:
 
     async def closed(self) -> tuple[int, str]:
         """Wait for the end; return code and reason."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(10):
             await self.socket.wait_closed()
         code = self.socket.close_code
         assert code is not None

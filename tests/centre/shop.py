@@ -2,8 +2,6 @@
 
 import random
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from gateway.centre.store import layout
@@ -109,12 +107,3 @@ def stored_seconds(path: Path, point: str = "meter.v") -> list[float]:
         return [r.source_time_ns / 1e9 for page in pages for r in page]
     finally:
         db.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    for _ in range(1000):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("condition did not come true in 20 s")

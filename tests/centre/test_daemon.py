@@ -213,7 +213,7 @@ async def test_sigterm_closes_1001_and_leaves_a_clean_store(process: Process) ->
     assert process.process is not None
     process.process.send_signal(signal.SIGTERM)
     with pytest.raises(ConnectionClosed):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(10):
             await open_.recv()
     assert open_.close_code in (1001, 1006)
     assert await asyncio.to_thread(process.process.wait, 15) == 0

@@ -25,7 +25,8 @@ from gateway.wire import record, rows
 from gateway.wire.message import Interval
 from gateway.wire.record import Record, RecordKind
 from tests.centre.peer import SCHEMA, meter, rows_record
-from tests.centre.shop import EPOCH, Shop, stored_seconds, until
+from tests.centre.shop import EPOCH, Shop, stored_seconds
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -110,11 +111,11 @@ def test_a_full_disk_acks_nothing_and_recovers(shop: Shop) -> None:
     waiting = shop.submit(
         shop.job([rows_record(EPOCH, seq, [meter(seq)] * 200) for seq in range(1, 60)])
     )
-    until(lambda: "full" in shop.writer.trouble)
+    wait_until(lambda: "full" in shop.writer.trouble)
     assert not waiting.is_set()
     shop.writer._db.execute("PRAGMA max_page_count = 1000000")
     assert waiting.wait(10)
-    until(lambda: not shop.writer.trouble)
+    wait_until(lambda: not shop.writer.trouble)
     assert shop.query("SELECT first, last FROM ledger") == [(1, 59)]
 
 
@@ -216,7 +217,7 @@ def test_live_records_overtake_a_backlog(shop: Shop) -> None:
     live = shop.job([rows_record(EPOCH, 1_000_000, [meter(9e6)])])
     live.done = note("live")
     shop.writer.submit(live)
-    until(lambda: len(order) == 61)
+    wait_until(lambda: len(order) == 61)
     assert order.index("live") < 20
 
 
@@ -302,7 +303,7 @@ def test_the_log_is_copied_and_starts_again(shop: Shop) -> None:
         biggest = max(biggest, log.stat().st_size)
     written = shop.path.stat().st_size
     assert written > 4 * 1024 * 1024
-    until(lambda: shop.path.stat().st_size > written // 2)
+    wait_until(lambda: shop.path.stat().st_size > written // 2)
     assert biggest < 96 * 1024 * 1024
 
 

@@ -10,7 +10,8 @@ from gateway.centre.store.jobs import Job
 from gateway.wire import record
 from gateway.wire.record import Record, RecordKind
 from tests.centre.peer import meter, rows_record
-from tests.centre.shop import EPOCH, Shop, until
+from tests.centre.shop import EPOCH, Shop
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_full_disk_beside_a_poisonous_job_condemns_nothing(shop: Shop) -> None
         )
         shop.writer._db.execute(f"PRAGMA max_page_count = {pages}")
         events = [shop.submit(bad), shop.submit(good)]
-    until(lambda: "full" in shop.writer.trouble)
+    wait_until(lambda: "full" in shop.writer.trouble)
     assert not events[1].is_set()
     shop.writer._db.execute("PRAGMA max_page_count = 1000000")
     assert all(event.wait(10) for event in events)
@@ -77,7 +78,7 @@ def test_the_thread_outlives_a_bug_in_what_it_calls(shop: Shop) -> None:
     shop.writer.submit(job)
     assert raised.wait(10)
     assert shop.submit(shop.job([rows_record(EPOCH, 2, [meter(2)])])).wait(10)
-    until(lambda: not shop.writer.trouble)
+    wait_until(lambda: not shop.writer.trouble)
 
 
 @pytest.mark.parametrize(

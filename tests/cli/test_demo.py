@@ -16,10 +16,11 @@ from gateway.cli.demo_report import compare, snapshot
 from gateway.cli.demo_site import Site
 from gateway.cli.demo_view import Snapshot
 from gateway.cli.scrape import Scrape
-from tests.waiting import PATIENCE_S, bounded
+from tests.waiting import bounded
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = [sys.executable, "-m", "gateway.cli.main", "demo"]
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ def test_ctrl_c_keeps_what_was_found(port: str) -> None:
                 assert line, told
                 told += line
             process.send_signal(signal.SIGINT)
-            out, rest = process.communicate()
+            out, rest = process.communicate(timeout=20)
     told += rest
     assert process.returncode == 0, told
     assert "1 device in" in told and "interrupted" in told

@@ -15,7 +15,7 @@ from gateway.process.control_client import ControlClient
 from gateway.process.control_messages import Request, Status
 from tests.cabinet import Cabinet, cabinet
 from tests.site import wait_for
-from tests.waiting import PATIENCE_S, bounded
+from tests.waiting import bounded
 
 Said = pytest.CaptureFixture[str]
 
@@ -47,7 +47,7 @@ def watching(here: Cabinet, *words: str) -> "Iterator[subprocess.Popen[str]]":
     ):
         yield process
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE_S) == 0
+        assert process.wait(10) == 0
 
 
 def hear(process: "subprocess.Popen[str]", pattern: str) -> str:
@@ -149,7 +149,7 @@ def test_a_pipe_that_is_closed(here: Cabinet) -> None:
         with bounded(process):
             assert process.stdout.readline().startswith("t=0.0 agent=none")
             process.stdout.close()
-            assert process.wait(PATIENCE_S) == 1
+            assert process.wait(10) == 1
             assert process.stderr.read() == ""
 
 

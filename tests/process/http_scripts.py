@@ -57,7 +57,7 @@ def _serve(listener: socket.socket, server: Server) -> None:
             connection, _ = listener.accept()
         except TimeoutError:
             continue
-        connection.settimeout(30)
+        connection.settimeout(5)
         with connection, contextlib.suppress(OSError):
             head = b""
             while b"\r\n\r\n" not in head:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.process.certificate import first_in, parse, shown_by
 from tests.cli.pki import make_pki
+from tests.system import skip
 
 
 def der(path: Path) -> bytes:
@@ -37,7 +38,7 @@ def test_every_authority_of_this_system_can_be_read() -> None:
     """Certificates of the wild, where there are any: dates and names as another reader has them."""
     bundle = Path("/etc/ssl/certs/ca-certificates.crt")
     if not bundle.is_file():
-        pytest.skip("this system has no bundle of authorities")
+        skip("this system has no bundle of authorities")
     for peer in x509.load_pem_x509_certificates(bundle.read_bytes()):
         found = parse(peer.public_bytes(Encoding.DER))
         assert found.not_after == peer.not_valid_after_utc

@@ -44,7 +44,7 @@ def test_install_keeps_the_file_before(config: Path) -> None:
     assert last_good(config).read_bytes() == b"new"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.root
 def test_the_owner_stays(config: Path) -> None:
     """A file of another user stays that user's, edited by root."""
     os.chown(config, 1234, 2345)

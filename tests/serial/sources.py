@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import pytest
-
 from gateway.process.formats import InstalledFormats
 from gateway.serial.format import Format, Options, OptionValue
 from gateway.serial.source import Asking, Source
 from gateway.serial.values import FieldSpec
+from tests.system import skip
 
 TELEGRAM = Path(__file__).parents[1] / "golden/serial/dsmr-5.0.2.telegram"
 FORMATS = InstalledFormats()
@@ -61,7 +60,7 @@ class Example:
         """Return the format, made anew."""
         kind = FORMATS[self.format]
         if not isinstance(kind, type):
-            pytest.skip(f"{kind.found}: {kind.cure}")
+            skip(f"{kind.found}: {kind.cure}")
         return kind(Options.of(kind.OPTIONS, dict(self.options)))
 
     def source(self, asking: Asking | None = None, silent_after_s: float = 1e9) -> Source:

@@ -112,7 +112,7 @@ async def test_leaving_while_a_flush_hangs(tmp_path, monkeypatch):
     fill(spool, 10)
     await until(lambda: disk.calls["pwrite"] > 3)
     spool.end()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(5.0):
         await ended(task)
         await spool.close(clean=True)
         await spool.flush()
