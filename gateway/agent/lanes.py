@@ -15,7 +15,7 @@ from gateway.process.clock import Clock
 from gateway.wire.limits import MAX_SCHEMAS
 from gateway.wire.message import GapReason, Interval, Lane
 from gateway.wire.record import Record, RecordKind
-from gateway.wire.rows import payload_sid
+from gateway.wire.rows import rows_sid
 from gateway.wire.sender import Sender
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class Lanes:
         ready: list[Record] = []
         schemas = self._spool.schemas(epoch)
         for record in records:
-            sid = payload_sid(record.payload)
+            sid = rows_sid(record.data)
             if record.kind == RecordKind.ROWS and (sid is None or sid not in schemas):
                 logger.error("schema lost epoch=%016x seq=%d sid=%s", epoch, record.seq, sid)
                 interval = (record.seq, record.seq)
@@ -139,7 +139,7 @@ class Lanes:
 
     def _announce(self, epoch: int, record: Record) -> bool:
         """See to it that a record's schema is announced; ``False``: not in this session."""
-        sid = payload_sid(record.payload) if record.kind == RecordKind.ROWS else None
+        sid = rows_sid(record.data) if record.kind == RecordKind.ROWS else None
         if sid is None or (epoch, sid) in self._announced:
             return True
         spare = 0 if epoch == self._spool.epoch else LIVE_SCHEMAS

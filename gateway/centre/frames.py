@@ -5,6 +5,8 @@ Never a verdict: whatever is not plain is the `judge`'s.
 
 BINARY = 0x82
 """First byte of a whole binary message: FIN, opcode 2."""
+MEDIUM = bytes((BINARY, 0x80 | 126))
+"""How a whole masked binary message begins whose length stands in the next two bytes."""
 ORDINARY = frozenset({0x00, 0x80, 0x01, 0x81, 0x02, 0x82, 0x88, 0x89, 0x8A})
 """First bytes without reserved bits, of known opcodes, control frames whole (§5.5)."""
 _PING = 0x89

@@ -82,8 +82,9 @@ class Metrics:
     def __init__(self) -> None:
         self.connections = 0
         self.session_s = Buckets(_LONG)
-        self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
+        self.messages_out = self.bytes_in = self.bytes_out = 0
         self.sizes_in = [0] * 64
+        """Messages received, by the bits of their size."""
         self.closes: Counter[tuple[str, str]] = Counter()
         self.round_trip_s = Buckets()
         self.handshake_s = Buckets()
@@ -99,6 +100,11 @@ class Metrics:
         self.lost_gateways: Counter[str] = Counter()
         self.reboots: Counter[str] = Counter()
         self.reconnect_gap_s = Buckets(_GAPS)
+
+    @property
+    def messages_in(self) -> int:
+        """Messages received."""
+        return sum(self.sizes_in)
 
 
 class CentreCollector(Collector):
@@ -207,7 +213,7 @@ class CentreCollector(Collector):
         for bits in range(SIZE_BITS):
             running += m.sizes_in[bits]
             sizes.append((str(float((1 << bits) - 1)), float(running)))
-        sizes.append(("+Inf", float(sum(m.sizes_in))))
+        sizes.append(("+Inf", float(m.messages_in)))
         yield HistogramMetricFamily(
             "ws_message_size_bytes", "Payload of a received message", sizes, m.bytes_in
         )

@@ -24,7 +24,7 @@ from gateway.process.files import load_agent
 from gateway.reading import Cause, Schema, SchemaBlock, Value
 from gateway.wire.message import Gap, GapReason
 from gateway.wire.record import Record, RecordKind
-from gateway.wire.rows import decode_schema, payload_sid, unpack_anchor, unpack_gap, unpack_rows
+from gateway.wire.rows import decode_schema, rows_sid, unpack_anchor, unpack_gap, unpack_rows
 
 DEFAULT_CONFIG = Path("/etc/gateway/gateway.toml")
 QUESTIONS = ("depth", "ranges", "gaps", "export")
@@ -265,7 +265,7 @@ def _writer(form: str) -> Callable[[dict[str, Value]], object]:
 
 
 def _schema(book: EpochBook, record: Record, known: dict[int, Schema | None]) -> Schema:
-    sid = payload_sid(record.payload)
+    sid = rows_sid(record.data)
     if sid is None or sid not in book.schemas:
         raise RemoteProtocolError(f"record {record.seq}: its schema {sid} is not in the spool")
     if sid not in known:

@@ -5,7 +5,7 @@ elements behind the ones known here are ignored, so that a later version may add
 raises nothing but `RemoteProtocolError`, in bounded memory, whatever the bytes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgpack
 
@@ -42,6 +42,7 @@ from gateway.wire.message import (
     EpochState,
     Heartbeat,
     Hello,
+    Interval,
     Lane,
     Message,
     MessageType,
@@ -54,6 +55,7 @@ from gateway.wire.rows import clock_reading
 IGNORABLE = 0x40
 """Types from here on are ignored when unknown; an unknown type below is an error."""
 _LANES = tuple(Lane)
+_DATA, _ACK = int(MessageType.DATA), int(MessageType.ACK)  # looking an enum up costs
 UNSUPPORTED = 1002
 """Close code: protocol error (RFC 6455 §7.4.1)."""
 
@@ -118,6 +120,12 @@ def encode(message: Message) -> bytes:
     return packed
 
 
+def encode_ack(epoch: int, intervals: Sequence[Interval], window: int) -> bytes:
+    """Return the bytes of an `Ack`: the centre says one for each message it gets."""
+    packed: bytes = msgpack.packb((_ACK, epoch, intervals, window))
+    return packed
+
+
 def encode_checked(message: Message, limit: int) -> bytes:
     """Return the bytes of a message that is built from what others gave us.
 
@@ -141,7 +149,10 @@ def decode(data: bytes, limit: int = DEFAULT_MESSAGE) -> Message | None:
     elements = strict.unpack(data, "message")
     if not elements:
         raise RemoteProtocolError("message: an empty array has no type", strict.BAD_DATA)
-    number = strict.integer(elements[0], "message type", 0, 0xFFFF)
+    number = elements[0]
+    if number == _DATA and type(number) is int and len(elements) >= 5:
+        return _decode_data(elements)  # at once: this is what the centre gets all day
+    number = strict.integer(number, "message type", 0, 0xFFFF)
     if number not in _DECODERS:
         if number >= IGNORABLE:
             return None
@@ -234,13 +245,15 @@ def _decode_schema(m: list[object]) -> SchemaAnnouncement:
 
 
 def _decode_data(m: list[object]) -> Data:
-    _, epoch, lane, encoding, body = m[:5]
-    if (  # the usual case at once: this is once a message at the centre
-        type(epoch) is type(lane) is type(encoding) is int
+    epoch, lane, encoding, body = m[1:5]
+    if (  # the usual case at once, too
+        type(epoch) is int
+        and type(lane) is int
+        and type(encoding) is int
         and type(body) is bytes
-        and 0 <= epoch <= MAX_EPOCH
-        and 0 <= lane <= 1
-        and 0 <= encoding <= 255
+        and epoch >= 0  # MessagePack has no integer above MAX_EPOCH
+        and -1 < lane < 2
+        and -1 < encoding < 256
         and 0 < len(body) <= MAX_BODY
     ):
         return Data(epoch, _LANES[lane], encoding, body)

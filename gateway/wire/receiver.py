@@ -19,8 +19,8 @@ from enum import Enum
 from gateway.errors import LocalProtocolError, RemoteProtocolError
 from gateway.event import Scalar
 from gateway.wire import body, codec, ledger, limits
+from gateway.wire.limits import MAX_SEQ
 from gateway.wire.message import (
-    Ack,
     Bye,
     Data,
     Encoding,
@@ -35,7 +35,7 @@ from gateway.wire.message import (
     Welcome,
 )
 from gateway.wire.record import Record, RecordKind, epoch_seed, unpack_all
-from gateway.wire.rows import payload_sid
+from gateway.wire.rows import rows_sid
 from gateway.wire.schemas import KnownSchema, SchemaTable
 
 
@@ -125,10 +125,10 @@ class Receiver:
         "_limits",
         "_max_message",
         "_offered",
-        "_out",
         "_schemas",
         "_table",
         "state",
+        "unsent",
         "window",
     )
 
@@ -144,7 +144,8 @@ class Receiver:
         self._epochs: tuple[int, ...] = ()
         self._schemas: dict[int, KnownSchema] = {}
         self._offered: tuple[KnownSchema, ...] = ()
-        self._out: list[bytes] | None = None
+        self.unsent: list[bytes] | None = None
+        """What `messages_to_send` will return, if anything."""
         self._events: list[ReceiverEvent] | None = None
 
     @property
@@ -225,26 +226,32 @@ class Receiver:
             raise RemoteProtocolError(f"Data: epoch {epoch:016x} was not in Hello")
         if data.encoding and data.encoding not in self._encodings[:1]:
             raise RemoteProtocolError(f"Data: encoding {data.encoding} was not agreed")
-        records = unpack_all(epoch_seed(epoch), body.decompress(data.encoding, data.body))
+        plain = body.decompress(data.encoding, data.body) if data.encoding else data.body
+        records = unpack_all(epoch_seed(epoch), plain)
         unknown = []
         previous = 0
         for record in records:
-            if not previous < record.seq <= limits.MAX_SEQ:
+            seq = record.seq
+            if not previous < seq <= MAX_SEQ:
                 raise RemoteProtocolError(
-                    f"Data: seq {record.seq} after {previous}: must ascend from 1", 1007
+                    f"Data: seq {seq} after {previous}: must ascend from 1", 1007
                 )
-            previous = record.seq
+            previous = seq
             if record.kind == _ROWS:
-                sid = payload_sid(record.payload)
+                sid = rows_sid(record.data)
                 if sid is None or epoch << 16 | sid not in self._schemas:
-                    unknown.append(record.seq)
+                    unknown.append(seq)
         if unknown:
             intervals = ledger.of_seqs(unknown)
             self.refuse(epoch, intervals, NackCode.NEED_SCHEMA, "sid not announced", now)
             refused = frozenset(unknown)
             records = [record for record in records if record.seq not in refused]
         if records:
-            self._event(RecordsReceived(epoch, data.lane, records, size))
+            event = RecordsReceived(epoch, data.lane, records, size)
+            if self._events is None:
+                self._events = [event]
+            else:
+                self._events.append(event)
 
     def _bye_received(self, bye: Bye, now: float) -> None:
         if self.state in (ReceiverState.PEER_LEFT, ReceiverState.CLOSED):
@@ -296,12 +303,12 @@ class Receiver:
 
     def committed(self, epoch: int, intervals: Iterable[Interval], now: float) -> None:
         """Ack: the store's COMMIT that holds these seqs has returned."""
-        listed = tuple(intervals)
+        listed = intervals if type(intervals) is tuple else tuple(intervals)
         if len(listed) == 1:
-            self._say(codec.encode(Ack(epoch, listed, self.window)))
+            self._say(codec.encode_ack(epoch, listed, self.window))
             return
         for chunk in _chunks(ledger.normalise(listed)):
-            self._say(codec.encode(Ack(epoch, chunk, self.window)))
+            self._say(codec.encode_ack(epoch, chunk, self.window))
 
     def refuse(
         self, epoch: int, intervals: Iterable[Interval], code: int, text: str, now: float
@@ -342,7 +349,7 @@ class Receiver:
 
     def messages_to_send(self) -> list[bytes]:
         """Return and forget the messages to write, in order."""
-        out, self._out = self._out, None
+        out, self.unsent = self.unsent, None
         return out or []
 
     def events_received(self) -> list[ReceiverEvent]:
@@ -351,10 +358,10 @@ class Receiver:
         return events or []
 
     def _say(self, message: bytes) -> None:
-        if self._out is None:
-            self._out = [message]
+        if self.unsent is None:
+            self.unsent = [message]
         else:
-            self._out.append(message)
+            self.unsent.append(message)
 
     def _event(self, event: ReceiverEvent) -> None:
         if self._events is None:

@@ -88,15 +88,18 @@ def unpack_all(seed: int, body: bytes) -> list[Record]:
 
     Raises: RemoteProtocolError when a record is damaged or cut short (nothing of the body is used).
     """
-    first = unpack_from(seed, body)
-    if first is not None and len(first.data) == len(body):
-        return [first]  # live data: one record a message
+    size = len(body)
+    if size >= HEADER_SIZE:  # live data: one record a message, so nothing need be cut out of it
+        crc, low, high, kind, readings, seq = _HEAD.unpack_from(body)
+        length = low | high << 16
+        if length == size - HEADER_SIZE and length <= MAX_PAYLOAD and crc32(body[4:], seed) == crc:
+            return [Record(seq, kind, readings, body)]
     records = []
     offset = 0
-    while offset < len(body):
+    while offset < size:
         record = unpack_from(seed, body, offset)
         if record is None:
-            raise RemoteProtocolError(f"damaged record at byte {offset} of {len(body)}", 1007)
+            raise RemoteProtocolError(f"damaged record at byte {offset} of {size}", 1007)
         records.append(record)
         offset += len(record.data)
     return records

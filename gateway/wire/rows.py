@@ -32,7 +32,7 @@ from gateway.wire.limits import (
 )
 from gateway.wire.message import ClockReading, ClockSource, Gap
 from gateway.wire.packing import DECIMALS, RowsPacker
-from gateway.wire.record import MAX_PAYLOAD
+from gateway.wire.record import HEADER_SIZE, MAX_PAYLOAD
 
 TYPES = ("f32", "f64", "i64", "bool", "str", *DECIMALS)
 """What a point's values are packed as."""
@@ -163,17 +163,19 @@ class RowsBatch:
         return result
 
 
-def payload_sid(payload: bytes | memoryview) -> int | None:
-    """Return the sid of a ROWS payload without decoding it; ``None`` if it has none."""
-    if len(payload) < 2 or payload[0] & 0xF0 != 0x90 or payload[0] < 0x93:
+def rows_sid(data: bytes, at: int = HEADER_SIZE) -> int | None:
+    """Return the sid of a ROWS record, whose payload starts `at`, without decoding it; ``None`` if
+    it has none."""
+    room = len(data) - at
+    if room < 2 or not 0x93 <= data[at] <= 0x9F:
         return None
-    head = payload[1]
+    head = data[at + 1]
     if head < 0x80:
         return head
-    if head == 0xCC and len(payload) > 2:
-        return payload[2]
-    if head == 0xCD and len(payload) > 3:
-        return payload[2] << 8 | payload[3]
+    if head == 0xCC and room > 2:
+        return data[at + 2]
+    if head == 0xCD and room > 3:
+        return data[at + 2] << 8 | data[at + 3]
     return None
 
 

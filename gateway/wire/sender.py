@@ -302,7 +302,7 @@ class Sender:
     def _send(self, epoch: int, batch: Sequence[Record], lane: Lane, now: float) -> None:
         for record in batch:
             if record.kind == RecordKind.ROWS:
-                sid = rows.payload_sid(record.payload)
+                sid = rows.rows_sid(record.data)
                 if sid is None or (epoch, sid) not in self._announced:
                     raise LocalProtocolError(f"seq {record.seq}: sid {sid} was not announced")
         intervals = ledger.of_seqs([record.seq for record in batch])

@@ -140,7 +140,7 @@ def plain(value: object) -> object:
 def meaning(kind: int, payload: memoryview) -> object:
     """Return what a record's payload says, as it stands in the document."""
     if kind == RecordKind.ROWS:
-        return {"sid": rows.payload_sid(payload), "rows": plain(rows.unpack_rows(payload, SCHEMA))}
+        return {"sid": rows.rows_sid(payload, 0), "rows": plain(rows.unpack_rows(payload, SCHEMA))}
     if kind == RecordKind.EVENT:
         return plain(rows.unpack_event(payload))
     if kind == RecordKind.GAP:

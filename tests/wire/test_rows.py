@@ -13,7 +13,7 @@ from gateway.reading import TICK_NS, Cause, Row, Schema, SchemaBlock, SchemaPoin
 from gateway.wire import rows
 from gateway.wire.limits import MAX_TICKS
 from gateway.wire.message import ClockReading, ClockSource, Gap, GapReason
-from gateway.wire.record import MAX_PAYLOAD
+from gateway.wire.record import HEADER_SIZE, MAX_PAYLOAD
 
 
 def _f32(value: float) -> float:
@@ -76,7 +76,7 @@ def test_rows_round_trip(batch: tuple[Schema, list[Row]]) -> None:
     """Rows of any schema come back value by value, bit by bit, with their causes."""
     schema, expected = batch
     payload = rows.pack_rows(300, expected, schema)
-    assert rows.payload_sid(payload) == 300
+    assert rows.rows_sid(payload, 0) == 300
     got = rows.unpack_rows(payload, schema)
     assert [r.values for r in got] == [r.values for r in expected]
     assert [[type(v) for v in r.values] for r in got] == [
@@ -176,10 +176,10 @@ def test_causes_have_three_forms() -> None:
         (b"\xa3\x01\x00", None),
     ],
 )
-def test_payload_sid(payload: bytes, sid: int | None) -> None:
+def test_rows_sid(payload: bytes, sid: int | None) -> None:
     """The sid is read without decoding, and never guessed."""
-    assert rows.payload_sid(payload) == sid
-    assert rows.payload_sid(memoryview(payload)) == sid
+    assert rows.rows_sid(payload, 0) == sid
+    assert rows.rows_sid(bytes(HEADER_SIZE) + payload) == sid
 
 
 def test_batch_gathers_and_splits() -> None:
