@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import msgpack
 
 from gateway.errors import LocalProtocolError, RemoteProtocolError
+from gateway.event import Scalar
 from gateway.wire import strict
 from gateway.wire.limits import (
     BOOT_ID_SIZE,
@@ -123,6 +124,12 @@ def encode(message: Message) -> bytes:
 def encode_ack(epoch: int, intervals: Sequence[Interval], window: int) -> bytes:
     """Return the bytes of an `Ack`: the centre says one for each message it gets."""
     packed: bytes = msgpack.packb((_ACK, epoch, intervals, window))
+    return packed
+
+
+def encode_pairs(pairs: Sequence[tuple[str, Scalar]]) -> bytes:
+    """Return the bytes of pairs as a message holds them."""
+    packed: bytes = msgpack.packb(dict(pairs))
     return packed
 
 

@@ -13,7 +13,7 @@ get that far: they are refused here, NEED_SCHEMA.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from gateway.errors import LocalProtocolError, RemoteProtocolError
@@ -56,6 +56,8 @@ class ReceiverState(Enum):
 
 _OPEN, _LEAVING = ReceiverState.OPEN, ReceiverState.LEAVING  # looking an enum up costs
 _ROWS = int(RecordKind.ROWS)
+_MOST_WELCOME = 64
+"""Bytes of a `Welcome` at most, besides `have`, schemas and `previous`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,19 +287,21 @@ class Receiver:
                 raise LocalProtocolError(f"welcome in state {self.state.value}")
             return
         self._offered = tuple(schemas)[: limits.MAX_SCHEMAS]
+        told = previous[: limits.MAX_PAIRS]
+        said = _MOST_WELCOME + len(self._offered) * (2 + limits.DIGEST_SIZE)
+        if told:
+            said += len(codec.encode_pairs(told))
         message = Welcome(
             session=session,
             wall_ns=wall_ns,
-            have=(),
+            have=_that_fit(have, limits.DEFAULT_MESSAGE - said),
             encoding=self._encodings[0] if self._encodings else Encoding.RAW,
             max_message=self._max_message,
             window=self.window,
             heartbeat_s=self._limits.heartbeat_s,
             schemas=tuple(known.digest for known in self._offered),
-            previous=previous[: limits.MAX_PAIRS],
+            previous=told,
         )
-        room = limits.DEFAULT_MESSAGE - len(codec.encode(message)) - 8
-        message = replace(message, have=_that_fit(have, room))
         self._say(codec.encode_checked(message, limits.DEFAULT_MESSAGE))
         self.state = ReceiverState.OPEN
 
