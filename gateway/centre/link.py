@@ -320,19 +320,19 @@ class Link(asyncio.Protocol):
         transport = self.transport
         if self.phase is not _OPEN or transport is None:
             return
-        size = 0
+        strict, size = self._strict, 0
         for message in messages:
-            length = len(message)
-            size += length
-            if self._strict is not None and self._strict.extensions:
-                self._strict.send_binary(message)
-                self._flush(self._strict)
+            size += len(message)
+            if strict is not None and strict.extensions:
+                strict.send_binary(message)
+                self._flush(strict)
             else:
                 transport.write(binary_frame(message))
-        self.messages_out += len(messages)
+        count, metrics = len(messages), self.host.metrics
+        self.messages_out += count
         self.bytes_out += size
-        self.host.metrics.messages_out += len(messages)
-        self.host.metrics.bytes_out += size
+        metrics.messages_out += count
+        metrics.bytes_out += size
 
     def close(self, code: int, reason: str, cause: EndCause) -> None:
         """Start the closing handshake (RFC 6455 §7.1.2)."""

@@ -226,9 +226,11 @@ class Receiver:
         epoch = data.epoch
         if epoch not in self._epochs:
             raise RemoteProtocolError(f"Data: epoch {epoch:016x} was not in Hello")
-        if data.encoding and data.encoding not in self._encodings[:1]:
-            raise RemoteProtocolError(f"Data: encoding {data.encoding} was not agreed")
-        plain = body.decompress(data.encoding, data.body) if data.encoding else data.body
+        plain = data.body
+        if data.encoding:
+            if data.encoding not in self._encodings[:1]:
+                raise RemoteProtocolError(f"Data: encoding {data.encoding} was not agreed")
+            plain = body.decompress(data.encoding, plain)
         records = unpack_all(epoch_seed(epoch), plain)
         unknown = []
         previous = 0
@@ -249,11 +251,7 @@ class Receiver:
             refused = frozenset(unknown)
             records = [record for record in records if record.seq not in refused]
         if records:
-            event = RecordsReceived(epoch, data.lane, records, size)
-            if self._events is None:
-                self._events = [event]
-            else:
-                self._events.append(event)
+            self._event(RecordsReceived(epoch, data.lane, records, size))
 
     def _bye_received(self, bye: Bye, now: float) -> None:
         if self.state in (ReceiverState.PEER_LEFT, ReceiverState.CLOSED):

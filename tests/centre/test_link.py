@@ -72,9 +72,28 @@ odd = st.builds(
     reserved=st.integers(0, 7),
     mask=st.none() | st.binary(min_size=4, max_size=4),
 )
-streams = st.lists(
+pieces = st.lists(
     st.one_of(whole, whole, fragments, control, odd, st.binary(max_size=12)), max_size=8
-).map(b"".join)
+)
+streams = pieces.map(b"".join)
+alone = st.lists(
+    st.one_of(
+        st.builds(  # of medium length, about the limit: what comes all day
+            frame,
+            st.sampled_from([126, 127, LIMIT - 1, LIMIT, LIMIT + 1]).map(bytes),
+            st.sampled_from([2, 2, 2, 0, 1]),
+            fin=st.sampled_from([True, True, False]),
+            form=st.sampled_from([0, 126, 127]),
+            reserved=st.sampled_from([0, 0, 0, 4]),
+            mask=st.binary(min_size=4, max_size=4) | st.none(),
+        ),
+        st.builds(frame, st.binary(max_size=90), st.sampled_from([0, 2]), fin=st.booleans()),
+        st.builds(frame, st.binary(max_size=9), st.just(2), form=st.just(126)),  # not minimal
+        st.tuples(whole, st.binary(min_size=1, max_size=9)).map(b"".join),
+        control,
+    ),
+    max_size=8,
+)
 
 
 @example(frame(b"", 1, fin=False) + frame(b"", 9), [])  # a ping behind our Close
@@ -84,12 +103,33 @@ def test_any_bytes_in_any_split_are_what_server_protocol_makes_of_them(
     data: bytes, cuts: list[int]
 ) -> None:
     """Same messages, same pongs, same Close, whatever the bytes and however they are cut."""
+    places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
+    _as_judged([data[low:high] for low, high in pairwise(places)])
+
+
+@example([frame(bytes(LIMIT + 1))])
+@example([frame(bytes(LIMIT), 1)])
+@example([frame(bytes(LIMIT), reserved=4)])
+@example([frame(bytes(LIMIT), fin=False), frame(bytes(LIMIT)), frame(b"", 0)])
+@example([frame(bytes(LIMIT), mask=None)])
+@example([frame(bytes(LIMIT)) + frame(b"", 9)])
+@example([frame(bytes(LIMIT))[:-1]])
+@example([frame(b"x", form=126), frame(b"x" * 126, form=127)])
+@example([frame(b"", form=126)[:2], frame(b"", form=126)[2:]])
+@example([frame(b"abcdef", mask=b"\x00\x04\x01\x02")])  # its mask looks like a medium length
+@given(alone)
+def test_a_frame_that_comes_alone_is_what_server_protocol_makes_of_it(frames: list[bytes]) -> None:
+    """The shortest path, which wants one whole frame and nothing else, takes nothing it must not:
+    not within a fragmented message, not over the limit, not with a bit or a byte too many."""
+    _as_judged(frames)
+
+
+def _as_judged(chunks: list[bytes]) -> None:
     host = KeepingHost(LIMIT)
     link, transport = opened(host)
-    places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-    for low, high in pairwise(places):
-        link.data_received(data[low:high])
-    messages, sent, over = judged(data)
+    for chunk in chunks:
+        link.data_received(chunk)
+    messages, sent, over = judged(b"".join(chunks))
     assert host.session.messages == messages
     assert transport.take() == sent
     assert (link.phase is not Phase.OPEN) == over

@@ -47,6 +47,19 @@ async def test_another_record_under_a_stored_key_is_a_conflict(tmp_path: Path) -
         await peer.socket.close()
 
 
+async def test_what_cannot_be_taken_is_refused_at_once(tmp_path: Path) -> None:
+    """A Nack does not wait for the next message or commit."""
+    async with running(tmp_path, drain=QUICK) as centre:
+        peer = Peer(centre)
+        await peer.open()
+        unknown = rows_record(peer.epoch, 1, [meter(1)], sid=9)
+        await peer.send(Data(peer.epoch, Lane.LIVE, 0, unknown.data))
+        nack = await asyncio.wait_for(peer.receive(), 5.0)
+        assert isinstance(nack, Nack) and nack.code == NackCode.NEED_SCHEMA
+        assert nack.intervals == ((1, 1),)
+        await peer.socket.close()
+
+
 async def test_a_token_revoked_between_upgrade_and_hello_opens_nothing(tmp_path: Path) -> None:
     """The table of sessions does not know it yet; Hello is refused all the same."""
     async with running(tmp_path, drain=QUICK) as centre:

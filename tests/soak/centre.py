@@ -17,6 +17,7 @@ def main() -> int:
     long = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     for test in (
         test_link.test_any_bytes_in_any_split_are_what_server_protocol_makes_of_them,
+        test_link.test_a_frame_that_comes_alone_is_what_server_protocol_makes_of_it,
         test_link.test_any_request_ends_in_an_answer_or_waits,
         test_handshake.test_what_the_short_path_takes_websockets_takes_too,
     ):

@@ -151,6 +151,32 @@ def test_unknown_types() -> None:
         assert caught.value.close_code == 1002
 
 
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ([4.0, 1, 0, 0, b"x"], "message type: float"),
+        ([4, -1, 0, 0, b"x"], "epoch: -1"),
+        ([4, True, 0, 0, b"x"], "epoch: bool"),
+        ([4, 1, False, 0, b"x"], "lane: bool"),
+        ([4, 1, 2, 0, b"x"], "lane: 2"),
+        ([4, 1, -1, 0, b"x"], "lane: -1"),
+        ([4, 1, 0, False, b"x"], "encoding: bool"),
+        ([4, 1, 0, 256, b"x"], "encoding: 256"),
+        ([4, 1, 0, -1, b"x"], "encoding: -1"),
+        ([4, 1, 0, 0, b""], "body: binary of 0 bytes"),
+        ([4, 1, 0, 0, "x"], "body: str"),
+        ([4, 1, 0, 0], "4 elements, 5 needed"),
+    ],
+)
+def test_data_is_held_to_its_limits(elements: list[object], words: str) -> None:
+    """The short way of the message that comes all day lets nothing in that the long one refuses."""
+    with pytest.raises(RemoteProtocolError, match=words):
+        codec.decode(msgpack.packb(elements))
+    assert codec.decode(msgpack.packb([4, 2**64 - 1, 1, 255, b"x"])) == Data(
+        2**64 - 1, Lane.BACKLOG, 255, b"x"
+    )
+
+
 def test_no_type_no_message() -> None:
     """An empty array, and one whose first element is no type, are refused."""
     for data in (b"\x90", b"\x91\xc0", b"\x91\xce\x00\x01\x00\x00"):

@@ -6,6 +6,7 @@ import tracemalloc
 import pytest
 
 from gateway.errors import LocalProtocolError, RemoteProtocolError
+from gateway.reading import Schema, SchemaBlock, SchemaPoint
 from gateway.wire import codec
 from gateway.wire.limits import (
     BYE_TIMEOUT_S,
@@ -13,6 +14,7 @@ from gateway.wire.limits import (
     HELLO_TIMEOUT_S,
     MAX_EPOCHS,
     MAX_INTERVALS,
+    MAX_PAIRS,
     MAX_SCHEMAS,
 )
 from gateway.wire.message import (
@@ -39,6 +41,7 @@ from gateway.wire.receiver import (
     RecordsReceived,
     SchemaReceived,
 )
+from gateway.wire.rows import encode_schema
 from gateway.wire.schemas import SchemaTable
 from tests.wire.peers import BODY, CLOCK, EPOCH, Pair, end_record, hello, rows_record
 
@@ -121,6 +124,27 @@ def test_a_long_have_is_cut_to_one_message() -> None:
     assert isinstance(welcome, Welcome)
     assert 0 < len(welcome.have) < 10
     assert welcome.have[0].intervals == holes[:MAX_INTERVALS]
+
+
+def test_a_full_welcome_is_one_message() -> None:
+    """Schemas and what is known of the previous boot leave less room for `have`."""
+    receiver = fresh()
+    receiver.receive(HELLO, 0.0)
+    table, point = SchemaTable(), (SchemaPoint("p", "V", "f32"),)
+    known = [
+        table.intern(encode_schema(Schema((SchemaBlock(f"b{n}", 1.0, point),))))
+        for n in range(MAX_SCHEMAS)
+    ]
+    previous = tuple((f"{n:0512}", "v" * 512) for n in range(MAX_PAIRS))
+    holes = tuple((3 * n + 2**40, 3 * n + 2**40) for n in range(50))
+    have = [EpochHave(2**63 + n, holes) for n in range(MAX_EPOCHS)]
+    receiver.welcome(2**64 - 1, have, 2**63 - 1, known, previous, 0.0)
+    (message,) = receiver.messages_to_send()
+    assert DEFAULT_MESSAGE - 3000 < len(message) <= DEFAULT_MESSAGE
+    welcome = codec.decode(message)
+    assert isinstance(welcome, Welcome)
+    assert len(welcome.schemas) == MAX_SCHEMAS
+    assert welcome.previous == previous
 
 
 def test_no_hello_in_time() -> None:

@@ -1,5 +1,6 @@
 """Pins the record's bytes: header, CRC with the epoch's seed, splitting."""
 
+import struct
 import zlib
 
 import pytest
@@ -64,6 +65,19 @@ def test_a_cut_body_is_refused_whole() -> None:
     for cut in range(1, len(data)):
         with pytest.raises(RemoteProtocolError, match="damaged record at byte"):
             record.unpack_all(9, data + data[:cut])
+
+
+def test_a_record_alone_is_held_to_the_limit_too() -> None:
+    """What says more than `MAX_PAYLOAD` is no record, though its CRC is right."""
+    for size, fits in ((MAX_PAYLOAD, True), (MAX_PAYLOAD + 1, False)):
+        head = struct.pack("<HBBHQ", size & 0xFFFF, size >> 16, 1, 1, 1)
+        body = zlib.crc32(head + bytes(size), 9).to_bytes(4, "little") + head + bytes(size)
+        if fits:
+            (alone,) = record.unpack_all(9, body)
+            assert alone.data == body
+            continue
+        with pytest.raises(RemoteProtocolError, match="damaged record at byte 0"):
+            record.unpack_all(9, body)
 
 
 def test_limits() -> None:

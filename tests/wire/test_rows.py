@@ -173,6 +173,7 @@ def test_causes_have_three_forms() -> None:
         (b"\x93\xcd\x01\x00", 256),
         (b"\x93\xcd\x01", None),
         (b"\x93\xc0\x00\x00", None),
+        (b"\xa0\x01\x00", None),
         (b"\xa3\x01\x00", None),
     ],
 )
