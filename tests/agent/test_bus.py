@@ -155,9 +155,13 @@ def test_one_late_reply_then_a_healthy_server(tmp_path: Path, model: str) -> Non
 
 
 def test_without_shapes_a_late_reply_is_taken_for_another(tmp_path: Path) -> None:
-    """The test above can fail: that is what lengthening is for."""
+    """The test above can fail: that is what lengthening is for.
+
+    Several tries: on a busy machine we ask so late that the late reply is there before, as noise.
+    """
     need("gcc")
-    assert "W" in one_late_reply(tmp_path / "bus", "full", PlainShapes({}))
+    courses = (one_late_reply(tmp_path / f"{n}", "full", PlainShapes({})) for n in range(6))
+    assert any("W" in course for course in courses)
 
 
 def test_requests_of_one_shape_get_different_shapes(server: PacedServer, bus: Bus) -> None:
