@@ -1,8 +1,8 @@
 """System programs that some tests need: found, installed where that is allowed, or skipped.
 
-Owns the table of names a test may ask for. On a developer's machine a missing program skips the
-test and says how to get it. With `CI` set nothing may be skipped: the program is installed with
-apt-get when we are root, and a test whose program cannot be had fails.
+Owns the table of names a test may ask for. A missing program is installed with apt-get when we are
+root; where that is not allowed or does not help, the test is skipped and says why. With `CI` set
+nothing may be skipped: a test whose program cannot be had fails.
 
     def test_against_libmodbus() -> None:
         need("libmodbus")
@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -101,8 +102,6 @@ def missing(name: str) -> str | None:
     if wanted.package is None:
         return f"{name} is not available on this machine and cannot be installed"
     cure = f"apt-get install {wanted.package}"
-    if not in_ci():
-        return f"{name} is missing: {cure}"
     problem = _install(wanted)
     return problem and f"{name} is missing and `{cure}` did not help: {problem}"
 
@@ -131,8 +130,10 @@ def need_root() -> None:
     skip("needs root")
 
 
+@cache
 def _install(wanted: Program) -> str | None:
-    """Install with apt-get; return what went wrong, or ``None`` when the program is there."""
+    """Install with apt-get; return what went wrong, or ``None`` when the program is there. Tried
+    once a run: without a network each try may take minutes."""
     assert wanted.package is not None
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return "not root, or no apt-get here"
@@ -143,9 +144,16 @@ def _install(wanted: Program) -> str | None:
         if wanted.where():
             return None
         for command in (install, [*apt, "update"], install):
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S
-            )
+            try:
+                done = subprocess.run(
+                    command,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    timeout=INSTALL_TIMEOUT_S,
+                )
+            except subprocess.TimeoutExpired:
+                return f"`{' '.join(command)}` took longer than {INSTALL_TIMEOUT_S} s"
             if wanted.where():
                 return None
     return done.stderr.strip()[-300:] or f"apt-get ended with {done.returncode}"

@@ -1,5 +1,8 @@
 """Pins that a missing system program can hide a test on a laptop but never in CI."""
 
+import contextlib
+import subprocess
+
 import pytest
 
 from tests import system
@@ -18,6 +21,35 @@ def test_missing_program_skips_on_a_laptop(absent: str, monkeypatch: pytest.Monk
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception):
         system.need(absent)
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_missing_program_is_installed_where_that_is_allowed(
+    root: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root it is fetched, CI or not, and asked for once; anyone else is told how to get it."""
+    here: list[str] = []
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        here.append("/bin/fetched")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(system.os, "geteuid", lambda: 0 if root else 1000)
+    monkeypatch.setattr(system.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(system.subprocess, "run", run)
+    monkeypatch.setattr(system, "_no_daemons", contextlib.nullcontext)
+    found = Program(lambda: here[0] if here else None, "fetched-package")
+    monkeypatch.setitem(system.PROGRAMS, "fetched", found)
+    if root:
+        assert system.need("fetched") == "/bin/fetched"
+        assert len(asked) == 1 and asked[0][-1] == "fetched-package"
+    else:
+        with pytest.raises(pytest.skip.Exception, match="apt-get install fetched-package"):
+            system.need("fetched")
+        assert not asked
 
 
 def test_missing_program_fails_in_ci(absent: str, monkeypatch: pytest.MonkeyPatch) -> None:

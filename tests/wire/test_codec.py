@@ -114,6 +114,8 @@ def test_round_trip(message: Message) -> None:
     decoded = codec.decode(data)
     assert decoded == message
     assert codec.encode(message) == data
+    if isinstance(message, Ack):
+        assert codec.encode_ack(message.epoch, message.intervals, message.window) == data
 
 
 @given(MESSAGE, st.lists(SCALARS, min_size=1, max_size=3))
